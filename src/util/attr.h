@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef UTIL_ATTR_H
+#define UTIL_ATTR_H
+
+/* Attributes and the few macros that every file may use. */
+
+#include <stddef.h>
+
+#define A_NODISCARD __attribute__((warn_unused_result))
+#define A_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define A_UNUSED __attribute__((unused))
+#define A_NORETURN __attribute__((noreturn))
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Give ownership away and clear the variable that held it. */
+#define TAKE(p)                                                                                    \
+	__extension__({                                                                            \
+		__typeof__(p) take_tmp_ = (p);                                                     \
+		(p) = NULL;                                                                        \
+		take_tmp_;                                                                         \
+	})
+
+/* From a pointer to a member back to the object that embeds it. */
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+#endif

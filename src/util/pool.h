@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef UTIL_POOL_H
+#define UTIL_POOL_H
+
+/*
+ * A few threads for work that blocks (SQL, password hashing), fed by a bounded queue and answered on the loop. The only threads of a process
+ * besides the loop's.
+ */
+
+#include <stdint.h>
+
+#include "util/attr.h"
+#include "util/err.h"
+#include "util/loop.h"
+
+struct pool;
+struct pool_job;
+
+/* Runs on a pool thread; `thread_state` is what the thread's init made. */
+typedef void pool_run_fn(struct pool_job *job, void *thread_state);
+/* Runs on the loop afterwards; may free the object that embeds the job. */
+typedef void pool_done_fn(struct pool_job *job);
+
+struct pool_job {
+	pool_run_fn *run;
+	pool_done_fn *done;
+	void *user;
+	struct pool_job *next; /* the pool's */
+};
+
+struct pool_ops {
+	/* Called on each thread before its first job: 0 and *ret_state, or a negative errno (pool_new then fails). */
+	int (*init)(void *user, void **ret_state, struct err *e);
+	void (*fini)(void *state);
+	void *user;
+};
+
+/* `threads` >= 1; `queue_max` jobs may wait. Returns when every thread's init has succeeded. 0 or a negative errno. */
+int pool_new(struct loop *l, unsigned threads, unsigned queue_max, const struct pool_ops *ops,
+	     struct pool **ret_pool, struct err *e) A_NODISCARD;
+/* 0, or -EBUSY when queue_max jobs wait (counted; nothing was queued). The job must live until its done. */
+int pool_submit(struct pool *p, struct pool_job *job) A_NODISCARD;
+unsigned pool_depth(struct pool *p);
+uint64_t pool_refused(struct pool *p);
+/* Finish what is queued, deliver every done, join the threads. */
+void pool_free(struct pool *p);
+
+#endif
