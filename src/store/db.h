@@ -3,8 +3,9 @@
 #define STORE_DB_H
 
 /*
- * One connection to the store: prepare, bind, step over two drivers. A struct db belongs to one thread at a time; every statement is in
- * store/<table>.def, is prepared once when the connection opens, and is named by enum db_query.
+ * One connection to the store: prepare, bind, step over two drivers. A struct db belongs to one
+ *thread at a time; every statement is in store/<table>.def, is prepared once when the connection
+ *opens, and is named by enum db_query.
  *
  *	struct db_stmt *st = db_query(db, Q_TOPOLOGY_GET);
  *	db_bind_text(st, 1, id);
@@ -24,7 +25,7 @@ struct db;
 struct db_stmt;
 
 enum db_query {
-#define QUERY(name, sql) Q_##name,
+#define QUERY(name, sql)	 Q_##name,
 #define QUERY2(name, sqlite, pg) Q_##name,
 #include "store/queries.def"
 #undef QUERY
@@ -38,26 +39,32 @@ enum db_access {
 };
 
 /*
- * Open `url` (sqlite:<path>, postgresql://…), check that the schema is current and prepare every statement. 0, -EINVAL (bad URL), -ESTALE (the schema is not current: run
- * the migrations), or another negative errno.
+ * Open `url` (sqlite:<path>, postgresql://…), check that the schema is current and prepare every
+ * statement. 0, -EINVAL (bad URL), -ESTALE (the schema is not current: run the migrations), or
+ * another negative errno.
  */
 int db_open(const char *url, enum db_access access, struct db **ret_db, struct err *e) A_NODISCARD;
 void db_close(struct db *db);
-/* Create or bring the schema up to date, one transaction a migration; safe when several processes start at once. 0 or a negative errno. */
+/* Create or bring the schema up to date, one transaction a migration; safe when several processes
+ * start at once. 0 or a negative errno. */
 int db_migrate(const char *url, struct err *e) A_NODISCARD;
 
-/* A consistent snapshot: all reads until db_commit or db_rollback see one state. 0 or a negative errno. */
+/* A consistent snapshot: all reads until db_commit or db_rollback see one state. 0 or a negative
+ * errno. */
 int db_begin_read(struct db *db, struct err *e) A_NODISCARD;
-/* The write lock is taken now, so that what is read is what will be changed. 0, -EBUSY after the busy time-out, or another negative errno. */
+/* The write lock is taken now, so that what is read is what will be changed. 0, -EBUSY after the
+ * busy time-out, or another negative errno. */
 int db_begin_write(struct db *db, struct err *e) A_NODISCARD;
-/* 0, or a negative errno: then the transaction is rolled back. After it the journal's rows of this transaction may be taken (journal_take). */
+/* 0, or a negative errno: then the transaction is rolled back. After it the journal's rows of this
+ * transaction may be taken (journal_take). */
 int db_commit(struct db *db, struct err *e) A_NODISCARD;
 /* Never fails; without a transaction it does nothing. */
 void db_rollback(struct db *db);
 bool db_in_transaction(const struct db *db);
 
 struct db_stmt *db_query(struct db *db, enum db_query q);
-/* Parameters count from 1; texts are copied. A failed bind makes the next step fail. NULL text is SQL NULL. */
+/* Parameters count from 1; texts are copied. A failed bind makes the next step fail. NULL text is
+ * SQL NULL. */
 void db_bind_text(struct db_stmt *st, int at, const char *text);
 void db_bind_sv(struct db_stmt *st, int at, struct sv text);
 void db_bind_int(struct db_stmt *st, int at, int64_t value);
@@ -65,7 +72,8 @@ void db_bind_real(struct db_stmt *st, int at, double value);
 void db_bind_null(struct db_stmt *st, int at);
 /* 1: a row, 0: done, -EEXIST: a uniqueness or other constraint refused it, -EBUSY, -EIO, … */
 int db_step(struct db_stmt *st, struct err *e) A_NODISCARD;
-/* Step a statement that gives no rows, then reset it. 0 (and the number of changed rows in *ret_changes unless NULL) or as db_step. */
+/* Step a statement that gives no rows, then reset it. 0 (and the number of changed rows in
+ * *ret_changes unless NULL) or as db_step. */
 int db_exec(struct db_stmt *st, int64_t *ret_changes, struct err *e) A_NODISCARD;
 void db_reset(struct db_stmt *st);
 

@@ -3,8 +3,9 @@
 #define STORE_JOURNAL_H
 
 /*
- * The journal: one row for every change that a viewer may see, in the transaction of the change. Sequence order is commit order and has no gaps.
- * Whoever commits takes the rows afterwards and publishes them as hints.
+ * The journal: one row for every change that a viewer may see, in the transaction of the change.
+ * Sequence order is commit order and has no gaps. Whoever commits takes the rows afterwards and
+ * publishes them as hints.
  */
 
 #include <jansson.h>
@@ -16,9 +17,10 @@
 struct journal_row {
 	int64_t seq;
 	char *topic;
-	char *family;  /* first token of the topic */
-	char *scope;   /* topology id (topology, decky) or attacker uuid (attacker, credential); "" for others */
-	char *type;    /* topic without its family and its variable token */
+	char *family; /* first token of the topic */
+	char *scope;  /* topology id (topology, decky) or attacker uuid (attacker, credential); ""
+			 for others */
+	char *type;   /* topic without its family and its variable token */
 	uint64_t ts_ms;
 	char *payload; /* JSON object, compact */
 };
@@ -29,12 +31,14 @@ struct journal_rows {
 };
 
 /*
- * Append a row inside the write transaction of `db`. `topic` is a full topic (bus/event.h builds them); `payload` is borrowed. `scope` as above, NULL is "".
- * 0 (and *ret_seq unless NULL), -EINVAL for a bad topic, or a store failure.
+ * Append a row inside the write transaction of `db`. `topic` is a full topic (bus/event.h builds
+ * them); `payload` is borrowed. `scope` as above, NULL is "". 0 (and *ret_seq unless NULL), -EINVAL
+ * for a bad topic, or a store failure.
  */
 int journal_append(struct db *db, const char *topic, const char *scope, uint64_t ts_ms,
 		   const json_t *payload, int64_t *ret_seq, struct err *e) A_NODISCARD;
-/* The rows that the last committed transaction of this connection appended; they are the caller's. Empty after a rollback. */
+/* The rows that the last committed transaction of this connection appended; they are the caller's.
+ * Empty after a rollback. */
 void journal_take(struct db *db, struct journal_rows *ret_rows);
 void journal_rows_fini(struct journal_rows *rows);
 
@@ -46,11 +50,13 @@ int journal_floor(struct db *db, int64_t *ret_seq, struct err *e) A_NODISCARD;
 enum journal_filter { JOURNAL_ALL, JOURNAL_FAMILY, JOURNAL_SCOPE };
 
 /*
- * Append to *rows at most `limit` rows above `after`, ascending; of one family or one scope if asked. The number of rows read or a negative errno.
+ * Append to *rows at most `limit` rows above `after`, ascending; of one family or one scope if
+ * asked. The number of rows read or a negative errno.
  */
 int journal_read(struct db *db, enum journal_filter filter, const char *key, int64_t after,
 		 unsigned limit, struct journal_rows *rows, struct err *e) A_NODISCARD;
-/* Apply the retention (rows kept, rows older than `before_ms` gone); raises the floor in the same transaction. Begins and commits its own write transaction. */
+/* Apply the retention (rows kept, rows older than `before_ms` gone); raises the floor in the same
+ * transaction. Begins and commits its own write transaction. */
 int journal_trim(struct db *db, uint64_t keep_rows, uint64_t before_ms, struct err *e) A_NODISCARD;
 
 #endif

@@ -6,10 +6,10 @@
 
 #include <stddef.h>
 
-#define A_NODISCARD __attribute__((warn_unused_result))
+#define A_NODISCARD	    __attribute__((warn_unused_result))
 #define A_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define A_UNUSED __attribute__((unused))
-#define A_NORETURN __attribute__((noreturn))
+#define A_UNUSED	    __attribute__((unused))
+#define A_NORETURN	    __attribute__((noreturn))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -31,7 +31,8 @@ int buf_vprintf(struct buf *b, const char *fmt, va_list ap) A_NODISCARD;
 /* Forget the first n bytes (n <= b->n). */
 void buf_drop(struct buf *b, size_t n);
 struct sv buf_sv(const struct buf *b);
-/* Give the bytes away as a terminated heap string and leave the buffer empty; NULL without memory. */
+/* Give the bytes away as a terminated heap string and leave the buffer empty; NULL without memory.
+ */
 char *buf_take(struct buf *b);
 
 #endif

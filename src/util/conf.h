@@ -11,9 +11,9 @@
 #include "util/err.h"
 
 struct conf {
-#define CONF_TEXT(field, variable, def, max, help) char *field;
+#define CONF_TEXT(field, variable, def, max, help)	char *field;
 #define CONF_UINT(field, variable, def, min, max, help) uint64_t field;
-#define CONF_BOOL(field, variable, def, help) bool field;
+#define CONF_BOOL(field, variable, def, help)		bool field;
 #include "util/conf.def"
 #undef CONF_TEXT
 #undef CONF_UINT
@@ -21,9 +21,10 @@ struct conf {
 };
 
 /*
- * Read the environment, check every value and fill in the computed defaults: state_dir (made 0700 if missing), db_url, bus_type ("null" when the bus is
- * disabled), bus_socket (the rule of the contract, 4.1), host_name. Texts are heap strings, NULL when not set.
- * 0, or -EINVAL with a text that begins with the variable's name (the process then exits 2).
+ * Read the environment, check every value and fill in the computed defaults: state_dir (made 0700
+ * if missing), db_url, bus_type ("null" when the bus is disabled), bus_socket (the rule of the
+ * contract, 4.1), host_name. Texts are heap strings, NULL when not set. 0, or -EINVAL with a text
+ * that begins with the variable's name (the process then exits 2).
  */
 int conf_load(struct conf *ret_conf, struct err *e) A_NODISCARD;
 void conf_fini(struct conf *c);

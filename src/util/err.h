@@ -15,7 +15,8 @@ struct err {
 	char msg[ERR_TEXT_MAX];
 };
 
-/* Set the text and return `code` (a negative errno), so that `return err_set(e, -EINVAL, …)` reads well. */
+/* Set the text and return `code` (a negative errno), so that `return err_set(e, -EINVAL, …)` reads
+ * well. */
 int err_set(struct err *e, int code, const char *fmt, ...) A_PRINTF(3, 4);
 /* Put "<fmt>: " before the text that is there. */
 void err_wrap(struct err *e, const char *fmt, ...) A_PRINTF(2, 3);

@@ -10,12 +10,13 @@
 
 #include "util/sv.h"
 
-#define ID_UUID_SIZE 37  /* 36 characters and the terminator */
+#define ID_UUID_SIZE  37 /* 36 characters and the terminator */
 #define ID_HEX32_SIZE 33 /* 32 characters and the terminator */
 
 /* Random bytes from the kernel; never fails on Linux (aborts if it did). */
 void id_random(void *dst, size_t n);
-/* A lower-case version 7 UUID of this moment; text order is age order, also within one millisecond of one thread. */
+/* A lower-case version 7 UUID of this moment; text order is age order, also within one millisecond
+ * of one thread. */
 void id_uuid7(char dst[ID_UUID_SIZE]);
 /* 16 random bytes as 32 lower-case hex digits. */
 void id_hex32(char dst[ID_HEX32_SIZE]);

@@ -14,8 +14,8 @@
 #define JSON_DEPTH_MAX 32
 
 /*
- * Parse a whole text: UTF-8, one value, no duplicate keys, no NUL escapes in keys, nesting of at most JSON_DEPTH_MAX. 0 and *ret_value (a new
- * reference), -EBADMSG with the place in `e`, -ENOMEM.
+ * Parse a whole text: UTF-8, one value, no duplicate keys, no NUL escapes in keys, nesting of at
+ * most JSON_DEPTH_MAX. 0 and *ret_value (a new reference), -EBADMSG with the place in `e`, -ENOMEM.
  */
 int json_parse(struct sv text, json_t **ret_value, struct err *e) A_NODISCARD;
 /* Compact text, keys in insertion order, heap, terminated; NULL without memory. */
@@ -27,7 +27,8 @@ json_t *json_text_or_null(const char *text);
 json_t *json_view(struct sv bytes);
 /* The member as text, or NULL when it is missing or of another type. */
 const char *json_get_text(const json_t *object, const char *key);
-/* Parse our own stored text (a row's JSON column); `fallback` is "[]" or "{}", used when the text is NULL or broken. */
+/* Parse our own stored text (a row's JSON column); `fallback` is "[]" or "{}", used when the text
+ * is NULL or broken. */
 json_t *json_stored(const char *text, const char *fallback);
 
 #endif

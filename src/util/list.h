@@ -2,7 +2,8 @@
 #ifndef UTIL_LIST_H
 #define UTIL_LIST_H
 
-/* An intrusive doubly linked ring. The head and every node are struct list; an unlinked node points at itself. */
+/* An intrusive doubly linked ring. The head and every node are struct list; an unlinked node points
+ * at itself. */
 
 #include <stdbool.h>
 

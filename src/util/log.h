@@ -3,8 +3,8 @@
 #define UTIL_LOG_H
 
 /*
- * Logs for operators: one event a line on standard error, a dotted constant name first, typed and escaped fields
- * after it. What attackers do is data, not log; secrets never come here.
+ * Logs for operators: one event a line on standard error, a dotted constant name first, typed and
+ * escaped fields after it. What attackers do is data, not log; secrets never come here.
  */
 
 #include <stdint.h>
@@ -20,6 +20,6 @@ void log_write(enum log_level lv, const char *event, const struct kv *fields);
 /* log_event(LV_WARN, "bus.client.drop", KV_U("client", id), KV_S("why", "slow")); */
 #define log_event(lv, event, ...) log_write((lv), (event), (const struct kv[]){__VA_ARGS__, KV_END})
 /* For an event without fields. */
-#define log_plain(lv, event) log_write((lv), (event), (const struct kv[]){KV_END})
+#define log_plain(lv, event)	  log_write((lv), (event), (const struct kv[]){KV_END})
 
 #endif

@@ -63,12 +63,13 @@ uint64_t loop_now_ms(const struct loop *l);
 uint64_t loop_unix_ms(const struct loop *l);
 
 /*
- * Watch fd for `events` (EPOLLIN, EPOLLOUT, …; level triggered); EPOLLERR and EPOLLHUP always come. Called again
- * it changes the events. 0 or a negative errno.
+ * Watch fd for `events` (EPOLLIN, EPOLLOUT, …; level triggered); EPOLLERR and EPOLLHUP always come.
+ * Called again it changes the events. 0 or a negative errno.
  */
 int loop_io_set(struct loop *l, struct loop_io *io, int fd, uint32_t events, loop_io_fn *fn,
 		void *user) A_NODISCARD;
-/* Stop watching; the descriptor stays open and the owner's. An event already fetched this turn is not delivered. */
+/* Stop watching; the descriptor stays open and the owner's. An event already fetched this turn is
+ * not delivered. */
 void loop_io_clear(struct loop_io *io);
 
 /* Arm (or re-arm) for `delay_ms` from now. One shot. 0 or -ENOMEM. */
@@ -82,13 +83,15 @@ int loop_wake_init(struct loop *l, struct loop_wake *w, loop_wake_fn *fn, void *
 void loop_wake_ring(struct loop_wake *w);
 void loop_wake_fini(struct loop_wake *w);
 
-/* Deliver these signals (0-terminated list) through the loop; they are blocked in this thread. 0 or a negative errno. */
+/* Deliver these signals (0-terminated list) through the loop; they are blocked in this thread. 0 or
+ * a negative errno. */
 int loop_signals(struct loop *l, const int *signos, loop_signal_fn *fn, void *user) A_NODISCARD;
 
 /* Free an object at the end of this turn; the only way to free one from a callback. */
 void loop_free_later(struct loop *l, void *obj, loop_free_fn *fn);
 
-/* One turn: wait at most max_wait_ms (-1: until something happens), run what is due, then free. 0 or a negative errno. */
+/* One turn: wait at most max_wait_ms (-1: until something happens), run what is due, then free. 0
+ * or a negative errno. */
 int loop_turn(struct loop *l, int max_wait_ms) A_NODISCARD;
 /* Turn until loop_stop. 0 or the first failure of a turn. */
 int loop_run(struct loop *l) A_NODISCARD;

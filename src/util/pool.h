@@ -3,8 +3,8 @@
 #define UTIL_POOL_H
 
 /*
- * A few threads for work that blocks (SQL, password hashing), fed by a bounded queue and answered on the loop. The only threads of a process
- * besides the loop's.
+ * A few threads for work that blocks (SQL, password hashing), fed by a bounded queue and answered
+ * on the loop. The only threads of a process besides the loop's.
  */
 
 #include <stdint.h>
@@ -29,16 +29,19 @@ struct pool_job {
 };
 
 struct pool_ops {
-	/* Called on each thread before its first job: 0 and *ret_state, or a negative errno (pool_new then fails). */
+	/* Called on each thread before its first job: 0 and *ret_state, or a negative errno
+	 * (pool_new then fails). */
 	int (*init)(void *user, void **ret_state, struct err *e);
 	void (*fini)(void *state);
 	void *user;
 };
 
-/* `threads` >= 1; `queue_max` jobs may wait. Returns when every thread's init has succeeded. 0 or a negative errno. */
+/* `threads` >= 1; `queue_max` jobs may wait. Returns when every thread's init has succeeded. 0 or a
+ * negative errno. */
 int pool_new(struct loop *l, unsigned threads, unsigned queue_max, const struct pool_ops *ops,
 	     struct pool **ret_pool, struct err *e) A_NODISCARD;
-/* 0, or -EBUSY when queue_max jobs wait (counted; nothing was queued). The job must live until its done. */
+/* 0, or -EBUSY when queue_max jobs wait (counted; nothing was queued). The job must live until its
+ * done. */
 int pool_submit(struct pool *p, struct pool_job *job) A_NODISCARD;
 unsigned pool_depth(struct pool *p);
 uint64_t pool_refused(struct pool *p);

@@ -28,7 +28,8 @@ bool sv_starts(struct sv s, struct sv prefix);
 bool sv_ends(struct sv s, struct sv suffix);
 /* The view without its first n bytes; empty when it has fewer. */
 struct sv sv_drop(struct sv s, size_t n);
-/* Cut off and return what stands before the first `sep`; *s keeps what follows it. Without `sep` all of *s. */
+/* Cut off and return what stands before the first `sep`; *s keeps what follows it. Without `sep`
+ * all of *s. */
 struct sv sv_cut(struct sv *s, char sep);
 /* Without outer blanks and tabs. */
 struct sv sv_trim(struct sv s);

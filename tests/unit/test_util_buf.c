@@ -48,8 +48,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(grows_up_to_its_ceiling),
-	    cmocka_unit_test(drops_from_the_front),
+		cmocka_unit_test(grows_up_to_its_ceiling),
+		cmocka_unit_test(drops_from_the_front),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

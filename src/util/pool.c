@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads for blocking work. The one place with locks: two queues and their mutex. */
+#include "util/pool.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+struct queue {
+	struct pool_job *first, **last;
+	unsigned n;
+};
+
+struct thread {
+	struct pool *pool;
+	pthread_t id;
+	void *state;
+	struct err err;
+	int started; /* 1 running, < 0 init failed */
+};
+
+struct pool {
+	struct pool_ops ops;
+	pthread_mutex_t lock;
+	pthread_cond_t work, ready;
+	struct queue todo, done;
+	unsigned queue_max, nthreads;
+	uint64_t refused;
+	bool stopping;
+	struct loop_wake wake;
+	struct thread threads[];
+};
+
+static void
+queue_push(struct queue *q, struct pool_job *job)
+{
+	job->next = NULL;
+	*q->last = job;
+	q->last = &job->next;
+	q->n++;
+}
+
+static struct pool_job *
+queue_pop(struct queue *q)
+{
+	struct pool_job *job = q->first;
+
+	if (!job)
+		return NULL;
+	q->first = job->next;
+	if (!q->first)
+		q->last = &q->first;
+	q->n--;
+	return job;
+}
+
+static void *
+thread_main(void *arg)
+{
+	struct thread *t = arg;
+	struct pool *p = t->pool;
+	struct pool_job *job;
+	int r = p->ops.init ? p->ops.init(p->ops.user, &t->state, &t->err) : 0;
+
+	(void)pthread_mutex_lock(&p->lock);
+	t->started = r < 0 ? r : 1;
+	(void)pthread_cond_broadcast(&p->ready);
+	while (r == 0) {
+		job = queue_pop(&p->todo);
+		if (!job && p->stopping)
+			break;
+		if (!job) {
+			(void)pthread_cond_wait(&p->work, &p->lock);
+			continue;
+		}
+		(void)pthread_mutex_unlock(&p->lock);
+		job->run(job, t->state);
+		(void)pthread_mutex_lock(&p->lock);
+		queue_push(&p->done, job);
+		if (p->done.n == 1)
+			loop_wake_ring(&p->wake);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	if (r == 0 && p->ops.fini)
+		p->ops.fini(t->state);
+	return NULL;
+}
+
+static void
+deliver(struct pool *p)
+{
+	struct pool_job *job;
+
+	for (;;) {
+		(void)pthread_mutex_lock(&p->lock);
+		job = queue_pop(&p->done);
+		(void)pthread_mutex_unlock(&p->lock);
+		if (!job)
+			return;
+		job->done(job);
+	}
+}
+
+static void
+on_wake(struct loop_wake *w)
+{
+	deliver(w->user);
+}
+
+static int
+start_threads(struct pool *p, unsigned threads, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < threads && r == 0; i++) {
+		p->threads[i].pool = p;
+		r = -pthread_create(&p->threads[i].id, NULL, thread_main, &p->threads[i]);
+		if (r < 0)
+			return err_set(e, r, "cannot start a thread");
+		p->nthreads++;
+	}
+	(void)pthread_mutex_lock(&p->lock);
+	for (unsigned i = 0; i < p->nthreads; i++) {
+		while (p->threads[i].started == 0)
+			(void)pthread_cond_wait(&p->ready, &p->lock);
+		if (p->threads[i].started < 0 && r == 0)
+			r = err_set(e, p->threads[i].started, "%s", err_text(&p->threads[i].err));
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	return r;
+}
+
+int
+pool_new(struct loop *l, unsigned threads, unsigned queue_max, const struct pool_ops *ops,
+	 struct pool **ret_pool, struct err *e)
+{
+	struct pool *p = calloc(1, sizeof(*p) + threads * sizeof(p->threads[0]));
+	int r;
+
+	if (!p)
+		return err_set(e, -ENOMEM, "out of memory");
+	p->ops = *ops;
+	p->queue_max = queue_max;
+	p->todo.last = &p->todo.first;
+	p->done.last = &p->done.first;
+	(void)pthread_mutex_init(&p->lock, NULL);
+	(void)pthread_cond_init(&p->work, NULL);
+	(void)pthread_cond_init(&p->ready, NULL);
+	r = loop_wake_init(l, &p->wake, on_wake, p);
+	if (r == 0)
+		r = start_threads(p, threads, e);
+	else
+		(void)err_set(e, r, "cannot make an eventfd");
+	if (r < 0) {
+		pool_free(p);
+		return r;
+	}
+	*ret_pool = p;
+	return 0;
+}
+
+int
+pool_submit(struct pool *p, struct pool_job *job)
+{
+	int r = 0;
+
+	(void)pthread_mutex_lock(&p->lock);
+	if (p->todo.n >= p->queue_max) {
+		p->refused++;
+		r = -EBUSY;
+	} else {
+		queue_push(&p->todo, job);
+		(void)pthread_cond_signal(&p->work);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	return r;
+}
+
+unsigned
+pool_depth(struct pool *p)
+{
+	unsigned n;
+
+	(void)pthread_mutex_lock(&p->lock);
+	n = p->todo.n;
+	(void)pthread_mutex_unlock(&p->lock);
+	return n;
+}
+
+uint64_t
+pool_refused(struct pool *p)
+{
+	uint64_t n;
+
+	(void)pthread_mutex_lock(&p->lock);
+	n = p->refused;
+	(void)pthread_mutex_unlock(&p->lock);
+	return n;
+}
+
+void
+pool_free(struct pool *p)
+{
+	if (!p)
+		return;
+	(void)pthread_mutex_lock(&p->lock);
+	p->stopping = true;
+	(void)pthread_cond_broadcast(&p->work);
+	(void)pthread_mutex_unlock(&p->lock);
+	for (unsigned i = 0; i < p->nthreads; i++)
+		(void)pthread_join(p->threads[i].id, NULL);
+	deliver(p);
+	loop_wake_fini(&p->wake);
+	(void)pthread_cond_destroy(&p->work);
+	(void)pthread_cond_destroy(&p->ready);
+	(void)pthread_mutex_destroy(&p->lock);
+	free(p);
+}
