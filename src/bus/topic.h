@@ -20,7 +20,7 @@ enum bus_topic {
 	BUS_TOPIC_COUNT
 };
 
-/* Whether it is a subject, or with `pattern` a pattern (`*` one token, `>` the rest). */
+/* Whether it is a subject (without a wildcard token), or with `pattern` a pattern (`*` one token, `>` the rest). */
 bool bus_subject_valid(struct sv subject, bool pattern);
 /* Both valid. Linear. */
 bool bus_subject_match(struct sv pattern, struct sv subject);
@@ -37,5 +37,9 @@ struct sv bus_topic_family(struct sv topic);
 struct sv bus_topic_type(struct sv topic);
 /* The event name on a stream of its family (contract 3.3): `mutation.applied`, `decky.state`, `formed`; any other topic whole. */
 int bus_topic_event_name(struct sv topic, char dst[BUS_SUBJECT_MAX + 1]) A_NODISCARD;
+/* Whether a journal row stands behind every event of this topic. */
+bool bus_topic_journaled(enum bus_topic t);
+/* The route that shows a viewer the same, below the API's root, with {} for keys; "" when there is none. */
+const char *bus_topic_route(enum bus_topic t);
 
 #endif
