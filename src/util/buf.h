@@ -27,7 +27,7 @@ int buf_reserve(struct buf *b, size_t more) A_NODISCARD;
 int buf_put(struct buf *b, struct sv bytes) A_NODISCARD;
 int buf_putc(struct buf *b, char c) A_NODISCARD;
 int buf_printf(struct buf *b, const char *fmt, ...) A_PRINTF(2, 3) A_NODISCARD;
-int buf_vprintf(struct buf *b, const char *fmt, va_list ap) A_NODISCARD;
+int buf_vprintf(struct buf *b, const char *fmt, va_list ap) A_PRINTF(2, 0) A_NODISCARD;
 /* Forget the first n bytes (n <= b->n). */
 void buf_drop(struct buf *b, size_t n);
 struct sv buf_sv(const struct buf *b);
