@@ -5,6 +5,7 @@
 /* Attributes and the few macros that every file may use. */
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define A_NODISCARD	    __attribute__((warn_unused_result))
 #define A_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
@@ -22,6 +23,6 @@
 	})
 
 /* From a pointer to a member back to the object that embeds it. */
-#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define CONTAINER_OF(ptr, type, member) ((type *)((uintptr_t)(ptr)-offsetof(type, member)))
 
 #endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETDRV_LOOPBACK_H
+#define NETDRV_LOOPBACK_H
+
+/*
+ * The driver that needs no privilege: each decky has an address of its own from 127.100.0.1
+ * upwards, and each port is raised by an offset. LANs are names only.
+ */
+
+#include "netdrv/driver.h"
+#include "util/err.h"
+#include "util/loop.h"
+
+/* Takes the control channel's descriptor over. 0 or a negative errno. */
+int netdrv_loopback_new(struct loop *l, int own_control_fd, uint16_t port_offset,
+			netdrv_state_fn *on_state, void *user, struct netdrv **ret_driver,
+			struct err *e) A_NODISCARD;
+
+#endif
