@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The SQLite driver and the journal on a real database file. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "store/db.h"
+#include "store/journal.h"
+
+struct world {
+	char dir[64];
+	char url[96];
+	struct db *a, *b;
+};
+
+static int
+setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	struct err e = {0};
+
+	assert_non_null(w);
+	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/decnet-store-XXXXXX");
+	assert_non_null(mkdtemp(w->dir));
+	(void)snprintf(w->url, sizeof(w->url), "sqlite:%s/t.db", w->dir);
+	if (db_migrate(w->url, &e) < 0 || db_open(w->url, DB_READ_WRITE, &w->a, &e) < 0 ||
+	    db_open(w->url, DB_READ_WRITE, &w->b, &e) < 0)
+		fail_msg("%s", err_text(&e));
+	*state = w;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct world *w = *state;
+	char command[128];
+
+	db_close(w->a);
+	db_close(w->b);
+	(void)snprintf(command, sizeof(command), "rm -rf '%s'", w->dir);
+	assert_int_equal(system(command), 0);
+	free(w);
+	return 0;
+}
+
+static int64_t
+append(struct db *db, const char *topic, const char *scope)
+{
+	json_t *payload = json_pack("{s:s}", "k", "v");
+	int64_t seq = 0;
+	struct err e = {0};
+
+	if (journal_append(db, topic, scope, 1000, payload, &seq, &e) < 0)
+		fail_msg("%s", err_text(&e));
+	json_decref(payload);
+	return seq;
+}
+
+static void
+migrating_twice_changes_nothing(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(db_migrate(w->url, NULL), 0);
+}
+
+static void
+an_unknown_url_is_refused(void **state)
+{
+	struct db *db = NULL;
+
+	(void)state;
+	assert_int_equal(db_open("mysql://x", DB_READ_WRITE, &db, NULL), -EINVAL);
+	assert_int_equal(db_open("sqlite:", DB_READ_WRITE, &db, NULL), -EINVAL);
+	assert_null(db);
+}
+
+static void
+a_store_without_schema_is_refused(void **state)
+{
+	struct world *w = *state;
+	struct db *db = NULL;
+	char url[128];
+
+	(void)snprintf(url, sizeof(url), "sqlite:%s/empty.db", w->dir);
+	assert_int_equal(db_open(url, DB_READ_WRITE, &db, NULL), -ESTALE);
+	assert_null(db);
+}
+
+static void
+journal_rows_are_numbered_without_gaps(void **state)
+{
+	struct world *w = *state;
+	struct journal_rows rows = {0};
+	int64_t head = 0;
+
+	assert_int_equal(db_begin_write(w->a, NULL), 0);
+	assert_int_equal(append(w->a, "identity.formed", NULL), 1);
+	assert_int_equal(append(w->a, "topology.t1.mutation.applied", "t1"), 2);
+	db_rollback(w->a);
+	journal_take(w->a, &rows);
+	assert_int_equal(rows.n, 0);
+	assert_int_equal(db_begin_write(w->a, NULL), 0);
+	assert_int_equal(append(w->a, "topology.t1.mutation.applied", "t1"), 1);
+	assert_int_equal(append(w->a, "decky.web.state", "t1"), 2);
+	assert_int_equal(append(w->a, "identity.formed", NULL), 3);
+	assert_int_equal(db_commit(w->a, NULL), 0);
+	journal_take(w->a, &rows);
+	assert_int_equal(rows.n, 3);
+	assert_string_equal(rows.v[0].type, "mutation.applied");
+	assert_string_equal(rows.v[0].family, "topology");
+	assert_string_equal(rows.v[1].type, "state");
+	assert_string_equal(rows.v[1].payload, "{\"k\":\"v\"}");
+	journal_rows_fini(&rows);
+	assert_int_equal(journal_head(w->b, &head, NULL), 0);
+	assert_int_equal(head, 3);
+	assert_int_equal(journal_read(w->b, JOURNAL_SCOPE, "t1", 0, 10, &rows, NULL), 2);
+	assert_int_equal(journal_read(w->b, JOURNAL_FAMILY, "identity", 0, 10, &rows, NULL), 1);
+	assert_int_equal(journal_read(w->b, JOURNAL_ALL, NULL, 1, 1, &rows, NULL), 1);
+	assert_int_equal(rows.n, 4);
+	assert_int_equal(rows.v[3].seq, 2);
+	journal_rows_fini(&rows);
+}
+
+static void
+a_bad_topic_is_refused(void **state)
+{
+	struct world *w = *state;
+	json_t *payload = json_object();
+
+	assert_int_equal(db_begin_write(w->a, NULL), 0);
+	assert_int_equal(journal_append(w->a, "a..b", NULL, 1, payload, NULL, NULL), -EINVAL);
+	db_rollback(w->a);
+	assert_int_equal(journal_append(w->a, "identity.formed", NULL, 1, payload, NULL, NULL),
+			 -EINVAL);
+	json_decref(payload);
+}
+
+static void
+a_reader_keeps_its_snapshot(void **state)
+{
+	struct world *w = *state;
+	int64_t head = -1;
+
+	assert_int_equal(db_begin_read(w->b, NULL), 0);
+	assert_int_equal(db_begin_write(w->a, NULL), 0);
+	(void)append(w->a, "identity.formed", NULL);
+	assert_int_equal(db_commit(w->a, NULL), 0);
+	assert_int_equal(journal_head(w->b, &head, NULL), 0);
+	assert_int_equal(head, 0);
+	assert_int_equal(db_commit(w->b, NULL), 0);
+	assert_int_equal(journal_head(w->b, &head, NULL), 0);
+	assert_int_equal(head, 1);
+}
+
+static void
+trimming_raises_the_floor(void **state)
+{
+	struct world *w = *state;
+	struct journal_rows rows = {0};
+	int64_t floor = -1;
+
+	assert_int_equal(db_begin_write(w->a, NULL), 0);
+	for (int i = 0; i < 10; i++)
+		(void)append(w->a, "identity.formed", NULL);
+	assert_int_equal(db_commit(w->a, NULL), 0);
+	assert_int_equal(journal_trim(w->a, 4, 0, NULL), 0);
+	assert_int_equal(journal_floor(w->a, &floor, NULL), 0);
+	assert_int_equal(floor, 6);
+	assert_int_equal(journal_read(w->a, JOURNAL_ALL, NULL, 0, 100, &rows, NULL), 4);
+	assert_int_equal(rows.v[0].seq, 7);
+	journal_rows_fini(&rows);
+	/* All rows are older than this moment. */
+	assert_int_equal(journal_trim(w->a, 1000, 2000, NULL), 0);
+	assert_int_equal(journal_floor(w->a, &floor, NULL), 0);
+	assert_int_equal(floor, 10);
+}
+
+/* Writers in several processes: every number once, and a reader never sees n + 1 before n. */
+static void
+writers_of_many_processes_keep_one_order(void **state)
+{
+	struct world *w = *state;
+	struct journal_rows rows = {0};
+	enum { WRITERS = 4, ROUNDS = 50 };
+	pid_t pids[WRITERS];
+	int64_t last = 0;
+	int status;
+
+	for (int i = 0; i < WRITERS; i++) {
+		pids[i] = fork();
+		assert_true(pids[i] >= 0);
+		if (pids[i] == 0) {
+			struct db *db = NULL;
+			json_t *payload = json_object();
+			int bad = db_open(w->url, DB_READ_WRITE, &db, NULL) < 0;
+
+			for (int n = 0; n < ROUNDS && !bad; n++)
+				bad = db_begin_write(db, NULL) < 0 ||
+				      journal_append(db, "identity.formed", NULL, 1, payload, NULL,
+						     NULL) < 0 ||
+				      db_commit(db, NULL) < 0;
+			_exit(bad);
+		}
+	}
+	while (last < WRITERS * ROUNDS) {
+		int n = journal_read(w->a, JOURNAL_ALL, NULL, last, 1000, &rows, NULL);
+
+		assert_true(n >= 0);
+		for (size_t i = 0; i < rows.n; i++)
+			assert_int_equal(rows.v[i].seq, ++last);
+		journal_rows_fini(&rows);
+		if (n == 0 && waitpid(-1, &status, WNOHANG) > 0)
+			assert_int_equal(status, 0);
+	}
+	while (wait(&status) > 0)
+		assert_int_equal(status, 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(migrating_twice_changes_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_unknown_url_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_store_without_schema_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(journal_rows_are_numbered_without_gaps, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_bad_topic_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_reader_keeps_its_snapshot, setup, teardown),
+		cmocka_unit_test_setup_teardown(trimming_raises_the_floor, setup, teardown),
+		cmocka_unit_test_setup_teardown(writers_of_many_processes_keep_one_order, setup,
+						teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
