@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MUTATOR_RUN_H
+#define MUTATOR_RUN_H
+
+/*
+ * Carrying out a plan through the driver, wholly or not at all: closes first, then opens, each
+ * phase at once; on the first failure what was done is undone by its inverse. Pure but for the
+ * driver, which is a struct of functions.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "netdrv/driver.h"
+
+enum run_kind { RUN_CLOSE, RUN_OPEN };
+
+struct run_step {
+	enum run_kind kind;
+	struct netdrv_listener listener; /* for RUN_CLOSE too: its inverse needs all of it */
+};
+
+struct run_plan {
+	struct run_step *v;
+	size_t n, cap;
+};
+
+/* Append a copy. 0 or -ENOMEM. */
+int run_plan_add(struct run_plan *p, enum run_kind kind,
+		 const struct netdrv_listener *l) A_NODISCARD;
+void run_plan_fini(struct run_plan *p);
+
+/*
+ * The end of a run. r 0: all steps are done. r < 0: a step failed with that code and `why`, and
+ * everything was undone, unless `undo_failed` (the next reconcile mends it).
+ */
+typedef void run_done_fn(void *user, int r, const char *why, bool undo_failed);
+
+/* The plan is borrowed and must live until `done`, which may come before this returns (an empty
+ * plan). */
+void run_start(struct netdrv *driver, const struct run_plan *plan, run_done_fn *done, void *user);
+/* The inverse of a plan that was carried out. */
+void run_undo(struct netdrv *driver, const struct run_plan *plan, run_done_fn *done, void *user);
+
+#endif
