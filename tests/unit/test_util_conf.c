@@ -20,6 +20,7 @@ setup(void **state)
 {
 	(void)state;
 	(void)clearenv();
+	assert_int_equal(setenv("CMOCKA_MESSAGE_OUTPUT", "TAP", 1), 0);
 	(void)snprintf(dir, sizeof(dir), "/tmp/decnet-conf-XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	assert_int_equal(setenv("DECNET_STATE_DIR", dir, 1), 0);
@@ -85,7 +86,8 @@ an_unusable_value_is_refused_by_name(void **state)
 		struct err e = {0};
 
 		assert_int_equal(setenv(rows[i].name, rows[i].value, 1), 0);
-		if (conf_load(&c, &e) != -EINVAL || strncmp(e.msg, rows[i].name, strlen(rows[i].name)) != 0)
+		if (conf_load(&c, &e) != -EINVAL ||
+		    strncmp(e.msg, rows[i].name, strlen(rows[i].name)) != 0)
 			fail_msg("%s=%s: %s", rows[i].name, rows[i].value, e.msg);
 		assert_int_equal(unsetenv(rows[i].name), 0);
 		assert_int_equal(setenv("DECNET_STATE_DIR", dir, 1), 0);
@@ -135,7 +137,8 @@ the_bus_follows_its_variables(void **state)
 		assert_int_equal(conf_load(&c, NULL), 0);
 		assert_string_equal(c.bus_type, rows[i].want);
 		conf_fini(&c);
-		assert_int_equal(unsetenv("DECNET_BUS_ENABLED") | unsetenv("DECNET_BUS_TYPE") | unsetenv("DECNET_BUS_URL"),
+		assert_int_equal(unsetenv("DECNET_BUS_ENABLED") | unsetenv("DECNET_BUS_TYPE") |
+					 unsetenv("DECNET_BUS_URL"),
 				 0);
 	}
 }
@@ -145,7 +148,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(defaults, setup, teardown),
-		cmocka_unit_test_setup_teardown(an_unusable_value_is_refused_by_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_unusable_value_is_refused_by_name, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(booleans_in_every_word, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_bus_follows_its_variables, setup, teardown),
 	};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The loop with an injected clock, deferred free inside a batch, and the thread pool behind it. */
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,7 +67,8 @@ timers_fire_in_the_order_of_their_time(void **state)
 		char *name = NULL;
 
 		memcpy(&name, &rows[i].name, sizeof(name));
-		assert_int_equal(loop_timer_set(*state, &timers[i], rows[i].delay, on_timer, name), 0);
+		assert_int_equal(loop_timer_set(*state, &timers[i], rows[i].delay, on_timer, name),
+				 0);
 	}
 	assert_int_equal(loop_turn(*state, 0), 0);
 	assert_string_equal(order, "");
@@ -142,14 +144,16 @@ what_a_callback_frees_is_not_called(void **state)
 	int fds[2];
 
 	fired = 0;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds),
+			 0);
 	for (int i = 0; i < 2; i++) {
 		ends[i] = calloc(1, sizeof(*ends[i]));
 		assert_non_null(ends[i]);
 		ends[i]->fd = fds[i];
 		ends[i]->freed = &freed[i];
 		assert_int_equal(write(fds[i], "x", 1), 1);
-		assert_int_equal(loop_io_set(*state, &ends[i]->io, fds[i], EPOLLIN, on_end, ends[i]), 0);
+		assert_int_equal(
+			loop_io_set(*state, &ends[i]->io, fds[i], EPOLLIN, on_end, ends[i]), 0);
 	}
 	ends[0]->peer = ends[1];
 	ends[1]->peer = ends[0];
@@ -255,7 +259,8 @@ the_queue_has_a_ceiling(void **state)
 	assert_int_equal(pipe(gate), 0);
 	assert_int_equal(pool_new(*state, 1, 2, &ops, &p, NULL), 0);
 	for (int i = 0; i < 4; i++)
-		jobs[i].job = (struct pool_job){.run = wait_for_gate, .done = job_done, .user = &jobs[i]};
+		jobs[i].job =
+			(struct pool_job){.run = wait_for_gate, .done = job_done, .user = &jobs[i]};
 	assert_int_equal(pool_submit(p, &jobs[0].job), 0);
 	/* Wait until the one thread has taken the first job and sits in it. */
 	while (pool_depth(p) > 0)
@@ -304,11 +309,16 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(timers_fire_in_the_order_of_their_time, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_timer_that_arms_itself_for_now_waits_a_turn, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_a_callback_frees_is_not_called, setup, teardown),
-		cmocka_unit_test_setup_teardown(jobs_run_on_threads_and_end_on_the_loop, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_thread_that_cannot_start_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(timers_fire_in_the_order_of_their_time, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_timer_that_arms_itself_for_now_waits_a_turn,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(what_a_callback_frees_is_not_called, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(jobs_run_on_threads_and_end_on_the_loop, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_thread_that_cannot_start_is_told, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(the_queue_has_a_ceiling, setup, teardown),
 		cmocka_unit_test_setup_teardown(descriptors_cross_a_socket, setup, teardown),
 	};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Views, numbers, UTF-8, times, identifiers, JSON and log fields: tables of input and expectation. */
+/* Views, numbers, UTF-8, times, identifiers, JSON and log fields: tables of input and expectation.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -186,7 +187,8 @@ strict_json(void **state)
 		{SV("{a:1}"), -EBADMSG},
 		{SV("\"\xff\""), -EBADMSG},
 		{SV("[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"), 0},
-		{SV("[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"), -EBADMSG},
+		{SV("[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"),
+		 -EBADMSG},
 		{SV("\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[[\""), 0},
 	};
 
@@ -207,27 +209,31 @@ bad_bytes_become_replacement_characters(void **state)
 	json_t *value = json_view((struct sv){"a\xff\xc3\xa9\xe2\x82", 6});
 
 	(void)state;
-	assert_string_equal(json_string_value(value), "a\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd");
+	assert_string_equal(json_string_value(value),
+			    "a\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd");
 	json_decref(value);
 }
 
 static void
 log_fields_stay_on_their_line(void **state)
 {
-	const struct kv fields[] = {KV_S("plain", "web-01"), KV_S("text", "a b\n\"\x1b[31m\xff"), KV_I("i", -3),
-				    KV_U("u", UINT64_MAX), KV_S("none", NULL), KV_END};
+	const struct kv fields[] = {KV_S("plain", "web-01"), KV_S("text", "a b\n\"\x1b[31m\xff"),
+				    KV_I("i", -3),	     KV_U("u", UINT64_MAX),
+				    KV_S("none", NULL),	     KV_END};
 	struct buf b;
 
 	(void)state;
 	buf_init(&b, 1024);
 	assert_int_equal(kv_put_text(&b, fields), 0);
 	assert_int_equal(buf_putc(&b, 0), 0);
-	assert_string_equal(b.p, " plain=web-01 text=\"a b\\n\\\"\\x1b[31m\\xff\" i=-3 u=18446744073709551615 none=\"\"");
+	assert_string_equal(b.p, " plain=web-01 text=\"a b\\n\\\"\\x1b[31m\\xff\" i=-3 "
+				 "u=18446744073709551615 none=\"\"");
 	buf_reset(&b);
 	assert_int_equal(kv_put_json(&b, fields), 0);
 	assert_int_equal(buf_putc(&b, 0), 0);
-	assert_string_equal(b.p, ",\"plain\":\"web-01\",\"text\":\"a b\\u000a\\\"\\u001b[31m\\ufffd\",\"i\":-3,"
-				 "\"u\":18446744073709551615,\"none\":\"\"");
+	assert_string_equal(
+		b.p, ",\"plain\":\"web-01\",\"text\":\"a b\\u000a\\\"\\u001b[31m\\ufffd\",\"i\":-3,"
+		     "\"u\":18446744073709551615,\"none\":\"\"");
 	buf_fini(&b);
 }
 
