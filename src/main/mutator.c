@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* decnet-mutator: applies wanted changes of topologies. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bus/client.h"
+#include "mutator/mutator.h"
+#include "netdrv/loopback.h"
+#include "store/db.h"
+#include "util/conf.h"
+#include "util/fdpass.h"
+#include "util/limits.h"
+#include "util/log.h"
+#include "util/loop.h"
+#include "util/pool.h"
+
+#define STORE_THREADS 3
+
+struct program {
+	struct conf conf;
+	struct loop *loop;
+	struct pool *pool;
+	struct bus_client *bus;
+	struct bus_sub *control;
+	struct netdrv *driver;
+	struct mutator *mutator;
+};
+
+static int
+store_init(void *user, void **ret_state, struct err *e)
+{
+	const struct conf *conf = user;
+
+	return db_open(conf->db_url, DB_READ_WRITE, (struct db **)ret_state, e);
+}
+
+static void
+store_fini(void *state)
+{
+	db_close(state);
+}
+
+static void
+on_signal(void *user, int signo)
+{
+	struct program *p = user;
+
+	log_event(LV_INFO, "process.stop", KV_I("signal", signo));
+	loop_stop(p->loop);
+}
+
+static void
+on_bus(void *user, bool connected)
+{
+	struct program *p = user;
+
+	/* Hints may have been missed while the bus was away. */
+	if (connected && p->mutator)
+		mutator_wake(p->mutator);
+}
+
+static void
+on_decoy(void *user, bool up)
+{
+	struct program *p = user;
+
+	if (up && p->mutator)
+		mutator_decoy_up(p->mutator);
+}
+
+static int
+open_all(struct program *p, struct err *e)
+{
+	static const int signos[] = {SIGTERM, SIGINT, 0};
+	struct pool_ops ops = {.init = store_init, .fini = store_fini, .user = &p->conf};
+	int control, r;
+
+	control = fdpass_inherited("DECNET_FD_CONTROL");
+	if (control < 0)
+		return err_set(
+			e, control,
+			"DECNET_FD_CONTROL: no control channel; decnet up starts this process");
+	r = loop_new(&p->loop, e);
+	if (r == 0)
+		r = loop_signals(p->loop, signos, on_signal, p);
+	if (r == 0)
+		r = db_migrate(p->conf.db_url, e);
+	if (r == 0)
+		r = pool_new(p->loop, STORE_THREADS, LIMIT_STORE_QUEUE, &ops, &p->pool, e);
+	if (r == 0)
+		r = bus_client_new(p->loop, &p->conf, "mutator", on_bus, p, &p->bus, e);
+	if (r == 0)
+		r = netdrv_loopback_new(p->loop, control, (uint16_t)p->conf.port_offset, on_decoy,
+					p, &p->driver, e);
+	else
+		(void)close(control);
+	if (r == 0)
+		r = mutator_new(p->loop, &p->conf, p->pool, p->bus, p->driver, &p->mutator, e);
+	return r;
+}
+
+int
+main(void)
+{
+	struct program p = {0};
+	struct err e = {0};
+	int r;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	r = conf_load(&p.conf, &e);
+	if (r < 0) {
+		(void)fprintf(stderr, "decnet-mutator: %s\n", err_text(&e));
+		return 2;
+	}
+	conf_log(&p.conf, "decnet-mutator");
+	if (strcmp(p.conf.net_driver, "netns") == 0) {
+		(void)fprintf(stderr, "decnet-mutator: DECNET_NET_DRIVER: netns is not available "
+				      "in this build\n");
+		return 2;
+	}
+	r = open_all(&p, &e);
+	if (r == 0) {
+		log_event(LV_INFO, "process.start", KV_S("driver", p.driver->ops->name),
+			  KV_S("host", p.conf.host_name));
+		fdpass_ready();
+		r = loop_run(p.loop);
+	}
+	if (r < 0)
+		log_event(LV_ERR, "process.failed", KV_S("why", err_text(&e)));
+	/* The pool first: its last answers still find everything that they point at. */
+	pool_free(p.pool);
+	mutator_free(p.mutator);
+	if (p.driver)
+		p.driver->ops->free(p.driver);
+	bus_client_free(p.bus);
+	loop_free(p.loop);
+	conf_fini(&p.conf);
+	return r < 0 ? 1 : 0;
+}

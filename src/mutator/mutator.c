@@ -1,0 +1,714 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The loop side of the mutator: finding work, carrying it through its steps, reconciling. */
+#include "mutator/mutator.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mutator/work.h"
+#include "store/journal.h"
+#include "util/clock.h"
+#include "util/id.h"
+#include "util/log.h"
+
+#define POLL_MS	     10000
+#define RECONCILE_MS 30000
+#define RENEW_MS     10000
+/* A store that failed is tried again after this time. */
+#define RETRY_MS     500
+/* Topologies worked on at once; the others wait in the store. */
+#define TASKS_MAX    16
+
+enum job_kind { JOB_START, JOB_FIND, JOB_FIND_RECONCILE, JOB_RENEW, JOB_PREPARE, JOB_FINISH };
+
+/* One trip to a store thread. */
+struct job {
+	struct pool_job pool_job;
+	struct mutator *m;
+	enum job_kind kind;
+	struct task *task;  /* PREPARE, FINISH */
+	struct work *works; /* FIND: out */
+	int nworks;
+	char (*busy)[ID_UUID_SIZE]; /* FIND: in */
+	size_t nbusy;
+	struct work_inventory inventory; /* START: out */
+	uint64_t now_ms;
+	int r;
+	struct err e;
+	struct journal_rows rows;
+};
+
+struct task {
+	struct list link;
+	struct mutator *m;
+	struct work work;
+	int r;
+	bool undo_failed, undoing;
+	char why[256];
+	struct loop_timer retry;
+};
+
+struct mutator {
+	struct loop *loop;
+	const struct conf *conf;
+	struct pool *pool;
+	struct bus_client *bus;
+	struct netdrv *driver;
+	char owner[128];
+	struct work_context cx;
+	struct list tasks;
+	unsigned ntasks;
+	bool started, finding, again;
+	struct loop_timer poll, renew, reconcile;
+	/* Ids the decoy process had open when the reconcile pass began. */
+	char **actual;
+	size_t nactual;
+	bool reconciling;
+	uint64_t started_ms;
+	struct bus_sub *subs[2];
+};
+
+static void find(struct mutator *m);
+static void submit(struct mutator *m, struct job *own_job);
+
+static void
+publish(struct mutator *m, struct journal_rows *rows)
+{
+	for (size_t i = 0; i < rows->n; i++)
+		(void)bus_publish_event(m->bus, rows->v[i].topic, rows->v[i].ts_ms, rows->v[i].seq,
+					rows->v[i].payload);
+	journal_rows_fini(rows);
+}
+
+/* On a store thread. */
+static void
+job_run(struct pool_job *pool_job, void *thread_state)
+{
+	struct job *job = pool_job->user;
+	struct mutator *m = job->m;
+	struct db *db = thread_state;
+
+	switch (job->kind) {
+	case JOB_START:
+		job->r = work_start(db, &m->cx, job->now_ms, &job->e);
+		if (job->r == 0)
+			job->r = work_inventory(db, &m->cx, &job->inventory, &job->e);
+		break;
+	case JOB_FIND:
+		job->r = job->nworks =
+			work_find(db, &m->cx, (const char(*)[ID_UUID_SIZE])job->busy, job->nbusy,
+				  job->now_ms, TASKS_MAX, &job->works, &job->e);
+		break;
+	case JOB_FIND_RECONCILE:
+		job->r = job->nworks =
+			work_find_reconcile(db, &m->cx, (const char(*)[ID_UUID_SIZE])job->busy,
+					    job->nbusy, &job->works, &job->e);
+		break;
+	case JOB_RENEW: job->r = work_renew(db, &m->cx, m->started_ms, job->now_ms, &job->e); break;
+	case JOB_PREPARE:
+		job->r = work_prepare(db, &m->cx, &job->task->work, job->now_ms, &job->e);
+		break;
+	case JOB_FINISH:
+		job->r = work_finish(db, &m->cx, &job->task->work, job->task->r,
+				     job->task->r < 0 ? job->task->why : NULL,
+				     job->task->undo_failed, job->now_ms, &job->e);
+		break;
+	}
+	db_rollback(db);
+	journal_take(db, &job->rows);
+}
+
+static void
+job_free(struct job *job)
+{
+	journal_rows_fini(&job->rows);
+	work_inventory_fini(&job->inventory);
+	free(job->busy);
+	free(job);
+}
+
+static void
+task_free(void *obj)
+{
+	struct task *t = obj;
+
+	work_fini(&t->work);
+	free(t);
+}
+
+static void
+task_end(struct task *t)
+{
+	struct mutator *m = t->m;
+
+	list_unlink(&t->link);
+	loop_timer_clear(&t->retry);
+	m->ntasks--;
+	loop_free_later(m->loop, t, task_free);
+	/* The next op of this topology, or the next topology. */
+	find(m);
+}
+
+static struct job *
+job_new(struct mutator *m, enum job_kind kind, struct task *t)
+{
+	struct job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return NULL;
+	job->m = m;
+	job->kind = kind;
+	job->task = t;
+	job->now_ms = clock_unix_ms();
+	return job;
+}
+
+static void
+on_retry(struct loop_timer *timer)
+{
+	struct task *t = timer->user;
+
+	submit(t->m, job_new(t->m, JOB_FINISH, t));
+}
+
+static void
+finish_later(struct task *t)
+{
+	if (loop_timer_set(t->m->loop, &t->retry, RETRY_MS, on_retry, t) < 0)
+		task_end(t);
+}
+
+static void
+on_undone(void *user, int r, const char *why, bool undo_failed)
+{
+	struct task *t = user;
+
+	(void)r;
+	if (undo_failed)
+		log_event(LV_WARN, "mutator.undo.failed", KV_S("topology", t->work.topology_id),
+			  KV_S("why", why));
+	task_end(t);
+}
+
+static void start_reconcile_of(struct mutator *m, const struct work *after);
+
+static void
+on_finished(struct job *job)
+{
+	struct task *t = job->task;
+	struct mutator *m = job->m;
+
+	if (job->r == -ESTALE) {
+		log_event(LV_WARN, "mutator.claim.lost", KV_S("topology", t->work.topology_id));
+		if (t->r == 0)
+			run_undo(m->driver, &t->work.plan, on_undone, t);
+		else
+			task_end(t);
+		return;
+	}
+	if (job->r < 0) {
+		/* The network is as wanted; only the store does not know yet. The claim is renewed
+		 * meanwhile. */
+		log_event(LV_ERR, "mutator.store", KV_S("topology", t->work.topology_id),
+			  KV_S("why", err_text(&job->e)));
+		finish_later(t);
+		return;
+	}
+	if (t->r == 0)
+		for (size_t i = 0; i < t->work.ngone; i++)
+			m->driver->ops->release(m->driver, t->work.gone[i]);
+	if (t->work.kind == WORK_MUTATION)
+		start_reconcile_of(m, &t->work);
+	task_end(t);
+}
+
+static void
+on_ran(void *user, int r, const char *why, bool undo_failed)
+{
+	struct task *t = user;
+
+	t->r = r;
+	t->undo_failed = undo_failed;
+	(void)snprintf(t->why, sizeof(t->why), "%s", why ? why : "");
+	if (r < 0)
+		log_event(LV_WARN, "mutator.driver", KV_S("topology", t->work.topology_id),
+			  KV_S("why", why));
+	submit(t->m, job_new(t->m, JOB_FINISH, t));
+}
+
+static int
+assign_addresses(struct task *t)
+{
+	struct netdrv *d = t->m->driver;
+
+	for (size_t i = 0; i < t->work.ndeckies; i++) {
+		struct work_decky *decky = &t->work.deckies[i];
+		int r;
+
+		if (decky->address[0] && d->ops->adopt(d, decky->uuid, decky->address) == 0)
+			continue;
+		r = d->ops->assign(d, decky->uuid, decky->address);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static bool
+is_actual(const struct mutator *m, const char *id)
+{
+	for (size_t i = 0; i < m->nactual; i++)
+		if (strcmp(m->actual[i], id) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_wanted(const struct run_plan *wanted, const char *id)
+{
+	for (size_t i = 0; i < wanted->n; i++)
+		if (strcmp(wanted->v[i].listener.id, id) == 0)
+			return true;
+	return false;
+}
+
+/* What is there and not wanted goes; what is wanted and not there comes. */
+static int
+plan_reconcile(struct task *t)
+{
+	struct mutator *m = t->m;
+	struct work *w = &t->work;
+	size_t prefix = strlen(w->topology_id);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < m->nactual; i++) {
+		struct netdrv_listener extra = {0};
+
+		if (strncmp(m->actual[i], w->topology_id, prefix) != 0 ||
+		    is_wanted(&w->wanted, m->actual[i]))
+			continue;
+		(void)sv_copy(sv_from(m->actual[i]), extra.id, sizeof(extra.id));
+		r = run_plan_add(&w->plan, RUN_CLOSE, &extra);
+	}
+	for (size_t i = 0; r == 0 && i < w->wanted.n; i++) {
+		const struct netdrv_listener *l = &w->wanted.v[i].listener;
+
+		/* The list may be older than the last op; what the driver opened, the decoy
+		 * confirmed. */
+		if (m->driver->ops->has(m->driver, l->id))
+			continue;
+		r = run_plan_add(&w->plan, RUN_OPEN, l);
+	}
+	w->differences = (unsigned)w->plan.n;
+	return r;
+}
+
+static void
+on_prepared(struct job *job)
+{
+	struct task *t = job->task;
+	int r;
+
+	if (job->r < 0)
+		log_event(LV_ERR, "mutator.store", KV_S("topology", t->work.topology_id),
+			  KV_S("why", err_text(&job->e)));
+	if (job->r <= 0) {
+		task_end(t);
+		return;
+	}
+	r = assign_addresses(t);
+	if (r == 0 && t->work.kind == WORK_RECONCILE)
+		r = plan_reconcile(t);
+	if (r < 0) {
+		on_ran(t, r,
+		       r == -EADDRNOTAVAIL ? "no address is left in 127.100.0.0/16" : strerror(-r),
+		       false);
+		return;
+	}
+	run_start(t->m->driver, &t->work.plan, on_ran, t);
+}
+
+static bool
+is_busy(const struct mutator *m, const char *topology_id)
+{
+	LIST_FOR (at, &m->tasks) {
+		if (strcmp(CONTAINER_OF(at, struct task, link)->work.topology_id, topology_id) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+task_start(struct mutator *m, const struct work *w)
+{
+	struct task *t;
+
+	if (is_busy(m, w->topology_id) || !(t = calloc(1, sizeof(*t))))
+		return;
+	t->m = m;
+	t->work = *w;
+	list_append(&m->tasks, &t->link);
+	m->ntasks++;
+	submit(m, job_new(m, JOB_PREPARE, t));
+}
+
+static void
+on_found(struct job *job)
+{
+	struct mutator *m = job->m;
+
+	if (job->kind == JOB_FIND)
+		m->finding = false;
+	if (job->r < 0)
+		log_event(LV_ERR, "mutator.store", KV_S("why", err_text(&job->e)));
+	for (int i = 0; i < job->nworks; i++)
+		task_start(m, &job->works[i]);
+	free(job->works);
+	if (job->kind == JOB_FIND && m->again)
+		find(m);
+}
+
+static void
+on_started(struct job *job)
+{
+	struct mutator *m = job->m;
+
+	if (job->r < 0) {
+		log_event(LV_ERR, "mutator.store", KV_S("why", err_text(&job->e)));
+		loop_stop(m->loop);
+		return;
+	}
+	for (size_t i = 0; i < job->inventory.ndeckies; i++) {
+		const struct work_decky *decky = &job->inventory.deckies[i];
+
+		if (m->driver->ops->adopt(m->driver, decky->uuid, decky->address) < 0)
+			log_event(LV_WARN, "mutator.address.lost", KV_S("decky", decky->uuid),
+				  KV_S("address", decky->address));
+	}
+	/* What our former life opened and the decoy process still has is known by the list of the
+	 * first reconcile. */
+	for (size_t i = 0; i < job->inventory.wanted.n; i++)
+		if (is_actual(m, job->inventory.wanted.v[i].listener.id) &&
+		    m->driver->ops->learn(m->driver, &job->inventory.wanted.v[i].listener) < 0)
+			log_plain(LV_ERR, "mutator.memory");
+	m->started = true;
+	mutator_wake(m);
+	mutator_decoy_up(m);
+}
+
+static void
+job_done(struct pool_job *pool_job)
+{
+	struct job *job = pool_job->user;
+	struct mutator *m = job->m;
+
+	publish(m, &job->rows);
+	switch (job->kind) {
+	case JOB_START: on_started(job); break;
+	case JOB_FIND:
+	case JOB_FIND_RECONCILE: on_found(job); break;
+	case JOB_PREPARE: on_prepared(job); break;
+	case JOB_FINISH: on_finished(job); break;
+	case JOB_RENEW:
+		if (job->r < 0)
+			log_event(LV_WARN, "mutator.renew", KV_S("why", err_text(&job->e)));
+		break;
+	}
+	job_free(job);
+}
+
+/* Without memory or room in the queue the work is left where it is: the store finds it again. */
+static void
+submit(struct mutator *m, struct job *own_job)
+{
+	if (!own_job) {
+		log_plain(LV_ERR, "mutator.memory");
+		return;
+	}
+	own_job->pool_job = (struct pool_job){.run = job_run, .done = job_done, .user = own_job};
+	if (pool_submit(m->pool, &own_job->pool_job) < 0) {
+		own_job->r = -EBUSY;
+		(void)err_set(&own_job->e, -EBUSY, "too much work waits for the store");
+		job_done(&own_job->pool_job);
+	}
+}
+
+static struct job *
+find_job(struct mutator *m, enum job_kind kind)
+{
+	struct job *job = job_new(m, kind, NULL);
+
+	if (!job)
+		return NULL;
+	job->busy = calloc(m->ntasks + 1, sizeof(*job->busy));
+	if (!job->busy) {
+		job_free(job);
+		return NULL;
+	}
+	LIST_FOR (at, &m->tasks)
+		memcpy(job->busy[job->nbusy++],
+		       CONTAINER_OF(at, struct task, link)->work.topology_id, ID_UUID_SIZE);
+	return job;
+}
+
+static void
+find(struct mutator *m)
+{
+	if (!m->started)
+		return;
+	/* One search at a time; a wake-up during it starts another, so none is lost. */
+	m->again = m->finding;
+	if (m->finding || m->ntasks >= TASKS_MAX)
+		return;
+	m->finding = true;
+	submit(m, find_job(m, JOB_FIND));
+}
+
+void
+mutator_wake(struct mutator *m)
+{
+	find(m);
+}
+
+static void
+start_reconcile_of(struct mutator *m, const struct work *after)
+{
+	struct work w = {.kind = WORK_RECONCILE, .after_op = true};
+	struct task *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return;
+	/* Not through task_start: the op's own task still holds the topology, and this one takes
+	 * over from it. */
+	memcpy(w.topology_id, after->topology_id, sizeof(w.topology_id));
+	t->m = m;
+	t->work = w;
+	list_append(&m->tasks, &t->link);
+	m->ntasks++;
+	submit(m, job_new(m, JOB_PREPARE, t));
+}
+
+static bool
+topology_of_is(const char *id, const char *topology_id)
+{
+	size_t n = strlen(topology_id);
+
+	return strncmp(id, topology_id, n) == 0 && id[n] == '/';
+}
+
+/* Whether the id's topology was busy or wanted when the pass looked, or has become busy since. */
+static bool
+known_topology(const struct job *job, const char *id)
+{
+	for (size_t i = 0; i < job->nbusy; i++)
+		if (topology_of_is(id, job->busy[i]))
+			return true;
+	for (int i = 0; i < job->nworks; i++)
+		if (topology_of_is(id, job->works[i].topology_id))
+			return true;
+	LIST_FOR (at, &job->m->tasks) {
+		if (topology_of_is(id, CONTAINER_OF(at, struct task, link)->work.topology_id))
+			return true;
+	}
+	return false;
+}
+
+static void
+on_orphan_closed(void *user, int r, const char *why)
+{
+	(void)user;
+	if (r < 0)
+		log_event(LV_WARN, "mutator.orphan", KV_S("why", why));
+}
+
+/* Whatever the decoy has beyond the topologies of the pass belongs to nobody. */
+static void
+close_orphans(struct mutator *m, const struct job *job)
+{
+	for (size_t i = 0; i < m->nactual; i++)
+		if (!known_topology(job, m->actual[i]))
+			m->driver->ops->close(m->driver, m->actual[i], on_orphan_closed, m);
+}
+
+static void
+forget_actual(struct mutator *m)
+{
+	for (size_t i = 0; i < m->nactual; i++)
+		free(m->actual[i]);
+	free(m->actual);
+	m->actual = NULL;
+	m->nactual = 0;
+}
+
+static void
+reconcile_found(struct pool_job *pool_job)
+{
+	struct job *job = pool_job->user;
+	struct mutator *m = job->m;
+
+	if (job->r >= 0)
+		close_orphans(m, job);
+	on_found(job);
+	m->reconciling = false;
+	job_free(job);
+}
+
+static void
+on_listed(void *user, int r, const char *const *ids, size_t n)
+{
+	struct mutator *m = user;
+	struct job *job;
+
+	if (r < 0) {
+		log_event(LV_WARN, "mutator.decoy.silent", KV_I("errno", -r));
+		m->reconciling = false;
+		if (!m->started)
+			mutator_decoy_up(m);
+		return;
+	}
+	forget_actual(m);
+	m->actual = calloc(n + 1, sizeof(*m->actual));
+	for (size_t i = 0; m->actual && i < n; i++)
+		if ((m->actual[m->nactual] = sv_dup(sv_from(ids[i]))))
+			m->nactual++;
+	if (!m->started) {
+		m->reconciling = false;
+		submit(m, job_new(m, JOB_START, NULL));
+		return;
+	}
+	job = find_job(m, JOB_FIND_RECONCILE);
+	if (!job) {
+		m->reconciling = false;
+		return;
+	}
+	job->pool_job = (struct pool_job){.run = job_run, .done = reconcile_found, .user = job};
+	if (pool_submit(m->pool, &job->pool_job) < 0) {
+		m->reconciling = false;
+		job_free(job);
+	}
+}
+
+void
+mutator_decoy_up(struct mutator *m)
+{
+	if (m->reconciling)
+		return;
+	m->reconciling = true;
+	m->driver->ops->list(m->driver, on_listed, m);
+}
+
+static void
+on_poll(struct loop_timer *t)
+{
+	struct mutator *m = t->user;
+
+	find(m);
+	if (loop_timer_set(m->loop, &m->poll, POLL_MS, on_poll, m) < 0)
+		loop_stop(m->loop);
+}
+
+static void
+on_reconcile(struct loop_timer *t)
+{
+	struct mutator *m = t->user;
+
+	mutator_decoy_up(m);
+	if (loop_timer_set(m->loop, &m->reconcile, RECONCILE_MS, on_reconcile, m) < 0)
+		loop_stop(m->loop);
+}
+
+static void
+publish_health(struct mutator *m)
+{
+	char text[256];
+	uint64_t now = clock_unix_ms();
+
+	(void)snprintf(text, sizeof(text),
+		       "{\"worker\":\"mutator\",\"pid\":%d,\"uptime_sec\":%llu,\"ts\":%llu.%03llu}",
+		       (int)getpid(), (unsigned long long)((now - m->started_ms) / 1000),
+		       (unsigned long long)(now / 1000), (unsigned long long)(now % 1000));
+	(void)bus_publish_event(m->bus, "system.mutator.health", now, 0, text);
+}
+
+static void
+on_renew(struct loop_timer *t)
+{
+	struct mutator *m = t->user;
+
+	submit(m, job_new(m, JOB_RENEW, NULL));
+	publish_health(m);
+	if (loop_timer_set(m->loop, &m->renew, RENEW_MS, on_renew, m) < 0)
+		loop_stop(m->loop);
+}
+
+static void
+on_hint(void *user, struct sv subject, struct sv payload)
+{
+	(void)subject;
+	(void)payload;
+	mutator_wake(user);
+}
+
+int
+mutator_new(struct loop *l, const struct conf *conf, struct pool *pool, struct bus_client *bus,
+	    struct netdrv *driver, struct mutator **ret_mutator, struct err *e)
+{
+	struct mutator *m = calloc(1, sizeof(*m));
+	char life[ID_HEX32_SIZE];
+	int r;
+
+	if (!m)
+		return err_set(e, -ENOMEM, "out of memory");
+	id_hex32(life);
+	(void)snprintf(m->owner, sizeof(m->owner), "%s:%d:%.8s", conf->host_name, (int)getpid(),
+		       life);
+	m->loop = l;
+	m->conf = conf;
+	m->pool = pool;
+	m->bus = bus;
+	m->driver = driver;
+	m->cx = (struct work_context){.owner = m->owner, .host = conf->host_name, .driver = driver};
+	m->started_ms = clock_unix_ms();
+	list_init(&m->tasks);
+	r = bus_subscribe(bus, "topology.*.mutation.enqueued", NULL, on_hint, m, &m->subs[0]);
+	if (r == 0)
+		r = bus_subscribe(bus, "topology.*.status", NULL, on_hint, m, &m->subs[1]);
+	if (r == 0)
+		r = loop_timer_set(l, &m->poll, POLL_MS, on_poll, m);
+	if (r == 0)
+		r = loop_timer_set(l, &m->renew, 0, on_renew, m);
+	if (r == 0)
+		r = loop_timer_set(l, &m->reconcile, RECONCILE_MS, on_reconcile, m);
+	if (r < 0) {
+		mutator_free(m);
+		return err_set(e, r, "cannot start: %s", strerror(-r));
+	}
+	mutator_decoy_up(m);
+	*ret_mutator = m;
+	return 0;
+}
+
+void
+mutator_free(struct mutator *m)
+{
+	if (!m)
+		return;
+	for (unsigned i = 0; i < 2; i++)
+		if (m->subs[i])
+			bus_unsubscribe(m->subs[i]);
+	loop_timer_clear(&m->poll);
+	loop_timer_clear(&m->renew);
+	loop_timer_clear(&m->reconcile);
+	LIST_FOR (at, &m->tasks) {
+		struct task *t = CONTAINER_OF(at, struct task, link);
+
+		list_unlink(&t->link);
+		loop_timer_clear(&t->retry);
+		task_free(t);
+	}
+	forget_actual(m);
+	free(m);
+}
