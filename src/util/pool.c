@@ -165,7 +165,7 @@ pool_submit(struct pool *p, struct pool_job *job)
 	int r = 0;
 
 	(void)pthread_mutex_lock(&p->lock);
-	if (p->todo.n >= p->queue_max) {
+	if (p->todo.n >= p->queue_max || p->stopping) {
 		p->refused++;
 		r = -EBUSY;
 	} else {
