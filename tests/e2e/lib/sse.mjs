@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // A viewer over node:http that keeps every frame as it came and can be cut at any moment.
 import http from 'node:http';
+import { FrameParser } from './frames.mjs';
 
 export class Viewer {
-  constructor(url, path, { token, query = {}, lastEventId } = {}) {
-    this.frames = [];
-    this.comments = 0;
+  constructor(url, path, { token, query = {}, lastEventId, cutAt = Infinity } = {}) {
+    this.parser = new FrameParser();
+    this.bytes = 0;
+    this.cutAt = cutAt;
+    this.broken = null;
     this.ended = false;
     this.waiters = new Set();
-    this.buffer = '';
     const target = new URL(`${url}/api/v1${path}`);
     for (const [k, v] of Object.entries(query)) target.searchParams.set(k, v);
     this.opened = new Promise((good, bad) => {
@@ -24,7 +26,7 @@ export class Viewer {
         (res) => {
           this.status = res.statusCode;
           this.headers = res.headers;
-          res.setEncoding('utf8');
+          this.response = res;
           res.on('data', (chunk) => this.#feed(chunk));
           for (const how of ['end', 'aborted', 'error', 'close']) res.on(how, () => this.#end());
           good(res.statusCode);
@@ -38,23 +40,32 @@ export class Viewer {
     this.opened.catch(() => {});
   }
 
+  get frames() {
+    return this.parser.frames;
+  }
+
+  get comments() {
+    return this.parser.comments.length;
+  }
+
+  /** An answer that is no stream is only counted; ask for its body with the REST client. */
   #feed(chunk) {
-    this.buffer += chunk;
-    for (;;) {
-      const end = this.buffer.indexOf('\n\n');
-      if (end < 0) break;
-      const lines = this.buffer.slice(0, end).split('\n');
-      this.buffer = this.buffer.slice(end + 2);
-      const frame = { at: performance.now() };
-      for (const line of lines) {
-        if (line.startsWith(':')) this.comments++;
-        else if (line.startsWith('event: ')) frame.event = line.slice(7);
-        else if (line.startsWith('id: ')) frame.id = Number(line.slice(4));
-        else if (line.startsWith('data: ')) frame.data = JSON.parse(line.slice(6));
+    if (this.ended) return;
+    const taken = chunk.subarray(0, Math.min(chunk.length, this.cutAt - this.bytes));
+    const at = performance.now();
+
+    this.bytes += taken.length;
+    if (this.status === 200) {
+      try {
+        for (const frame of this.parser.push(taken)) frame.at = at;
+      } catch (e) {
+        this.broken = e;
+        this.cut();
+        return;
       }
-      if (frame.event) this.frames.push(frame);
     }
     for (const w of [...this.waiters]) w();
+    if (this.bytes >= this.cutAt) this.cut();
   }
 
   #end() {
@@ -73,7 +84,7 @@ export class Viewer {
       const look = () => {
         const found = this.frames.slice(from).find(test);
         if (found) done(good, found);
-        else if (this.ended) done(bad, new Error(`${what}: the stream ended; frames: ${this.summary()}`));
+        else if (this.ended) done(bad, new Error(`${what}: the stream ended${this.broken ? ` (${this.broken.message})` : ''}; frames: ${this.summary()}`));
       };
       const timer = setTimeout(() => done(bad, new Error(`${what}: not within ${deadlineMs} ms; frames: ${this.summary()}`)), deadlineMs);
       this.waiters.add(look);
@@ -112,6 +123,15 @@ export class Viewer {
 
   summary() {
     return this.frames.slice(-20).map((f) => `${f.event}#${f.id ?? '-'}`).join(' ');
+  }
+
+  /** Stop reading: buffers fill up, and the server sees a slow reader. */
+  pause() {
+    this.response.pause();
+  }
+
+  resume() {
+    this.response.resume();
   }
 
   cut() {
