@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of routes, and the search in it. */
+#include "api/router.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+const struct route router_table[] = {
+#define ROUTE(m, p, handler, who, transaction, text)                                               \
+	{.method = #m,                                                                             \
+	 .path = "/api/v1" p,                                                                      \
+	 .role = API_##who,                                                                        \
+	 .txn = API_TXN_##transaction,                                                             \
+	 .summary = text},
+#define STREAM(p, name, text)                                                                      \
+	{.method = "GET",                                                                          \
+	 .path = "/api/v1" p,                                                                      \
+	 .role = API_VIEWER,                                                                       \
+	 .txn = API_TXN_NONE,                                                                      \
+	 .stream = API_STREAM_##name,                                                              \
+	 .summary = text},
+#define ROOT(p, handler, text)                                                                     \
+	{.method = "GET", .path = p, .role = API_OPEN, .txn = API_TXN_NONE, .summary = text},
+#include "api/routes.def"
+#undef ROUTE
+#undef STREAM
+#undef ROOT
+};
+const size_t router_count = ARRAY_LEN(router_table);
+
+static int
+hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+int
+router_unescape(struct sv s, bool plus, char *dst, size_t *ret_n)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (c == '%') {
+			int hi = s.n - i > 2 ? hex(s.p[i + 1]) : -1;
+			int lo = s.n - i > 2 ? hex(s.p[i + 2]) : -1;
+
+			if (hi < 0 || lo < 0)
+				return -EBADMSG;
+			c = (char)(hi << 4 | lo);
+			i += 2;
+		} else if (plus && c == '+') {
+			c = ' ';
+		}
+		dst[n++] = c;
+	}
+	*ret_n = n;
+	return 0;
+}
+
+struct segments {
+	struct sv v[ROUTER_SEGMENTS_MAX];
+	unsigned n;
+};
+
+/* Cut the path at its slashes and decode each piece, so that an escaped slash never makes a new
+ * one. */
+static int
+cut(struct sv path, char *store, struct segments *ret)
+{
+	unsigned n = 0;
+
+	if (path.n == 0 || path.p[0] != '/' || path.n > ROUTER_PATH_MAX)
+		return -EBADMSG;
+	path = sv_drop(path, 1);
+	if (path.n && path.p[path.n - 1] == '/')
+		path.n--;
+	for (;;) {
+		bool last = sv_find(path, '/') == path.n;
+		struct sv raw = sv_cut(&path, '/');
+		size_t len;
+
+		if (n == ROUTER_SEGMENTS_MAX || router_unescape(raw, false, store, &len) < 0)
+			return -EBADMSG;
+		ret->v[n++] = (struct sv){store, len};
+		store += len;
+		if (last)
+			break;
+	}
+	ret->n = n;
+	return 0;
+}
+
+/* 0: no match. Otherwise a rank in which an earlier literal counts more than all later ones. */
+static uint32_t
+rank(const char *pattern, const struct segments *path, struct sv *params, unsigned *ret_nparams)
+{
+	struct sv rest = sv_drop(sv_from(pattern), 1);
+	uint32_t found = 1;
+	unsigned np = 0;
+
+	for (unsigned i = 0; i < path->n; i++) {
+		bool last = sv_find(rest, '/') == rest.n;
+		struct sv want = sv_cut(&rest, '/');
+
+		if (last != (i + 1 == path->n))
+			return 0;
+		if (want.n && want.p[0] == '{') {
+			if (path->v[i].n == 0 || np == API_PARAMS_MAX)
+				return 0;
+			params[np++] = path->v[i];
+			found <<= 1;
+		} else if (sv_eq(want, path->v[i])) {
+			found = found << 1 | 1;
+		} else {
+			return 0;
+		}
+	}
+	*ret_nparams = np;
+	return found;
+}
+
+static void
+allow(struct router_match *m, const char *method)
+{
+	size_t n = strlen(m->allow);
+
+	(void)snprintf(m->allow + n, sizeof(m->allow) - n, "%s%s", n ? ", " : "", method);
+}
+
+/* Among the rows of the best pattern: the one with the method, or what to say instead. */
+static void
+pick(struct sv method, const struct segments *path, uint32_t best, struct router_match *m)
+{
+	struct sv unused[API_PARAMS_MAX];
+	unsigned nunused;
+	bool head = sv_eq(method, SV("HEAD"));
+
+	m->status = 405;
+	for (size_t i = 0; i < router_count; i++) {
+		const struct route *r = &router_table[i];
+		bool get = strcmp(r->method, "GET") == 0 && r->stream == API_STREAM_NONE;
+
+		if (rank(r->path, path, unused, &nunused) != best)
+			continue;
+		allow(m, r->method);
+		if (get)
+			allow(m, "HEAD");
+		if (sv_eq(method, sv_from(r->method)) || (head && get)) {
+			m->status = 200;
+			m->head = head;
+			m->index = i;
+		}
+	}
+	allow(m, "OPTIONS");
+	if (sv_eq(method, SV("OPTIONS")))
+		m->status = 204;
+}
+
+void
+router_match(struct sv method, struct sv path, char *store, struct router_match *ret)
+{
+	struct router_match m = {.status = 404};
+	struct segments segments;
+	uint32_t best = 0;
+
+	if (cut(path, store, &segments) < 0)
+		goto out;
+	for (size_t i = 0; i < router_count; i++) {
+		struct sv params[API_PARAMS_MAX] = {0};
+		unsigned nparams = 0;
+		uint32_t got = rank(router_table[i].path, &segments, params, &nparams);
+
+		if (got <= best)
+			continue;
+		best = got;
+		m.path = router_table[i].path;
+		memcpy(m.param, params, sizeof(params));
+		m.nparams = nparams;
+	}
+	if (best)
+		pick(method, &segments, best, &m);
+out:
+	*ret = m;
+}
