@@ -57,7 +57,8 @@ struct bus_client {
 	uint64_t next_sid, heard_ms;
 	unsigned pings;
 	bool told_unreachable, was_up;
-	bool *freed; /* set while a callback runs: whether it freed us */
+	unsigned busy; /* callbacks that run; the memory stays until they have returned */
+	bool dead;     /* freed by one of them */
 	struct bus_client_stats stats;
 };
 
@@ -121,23 +122,34 @@ set_timer(struct bus_client *c, uint64_t delay_ms, loop_timer_fn *fn)
 		log_plain(LV_ERR, "bus.no_memory");
 }
 
+static void
+destroy(struct bus_client *c)
+{
+	buf_fini(&c->in);
+	buf_fini(&c->out);
+	free(c);
+}
+
+/* A callback has returned. False when it, or one around it, has freed the client. */
+static bool
+leave(struct bus_client *c)
+{
+	bool dead = c->dead;
+
+	if (--c->busy == 0 && dead)
+		destroy(c);
+	return !dead;
+}
+
 /* Tell the owner; false when it has freed the client. */
 static bool
 tell(struct bus_client *c, bool connected)
 {
-	bool freed = false, *outer = c->freed;
-
 	if (!c->on_state)
 		return true;
-	c->freed = &freed;
+	c->busy++;
 	c->on_state(c->user, connected);
-	if (freed) {
-		if (outer)
-			*outer = true;
-		return false;
-	}
-	c->freed = outer;
-	return true;
+	return leave(c);
 }
 
 /* Close what there is and try again later. False when the owner has freed the client. */
@@ -166,8 +178,7 @@ lose(struct bus_client *c, const char *why)
 static bool
 watch(struct bus_client *c)
 {
-	bool want_out = c->state == STATE_CONNECTING || c->out.n > 0;
-	uint32_t events = (uint32_t)EPOLLIN | (want_out ? (uint32_t)EPOLLOUT : 0u);
+	uint32_t events = (uint32_t)EPOLLIN | (c->out.n > 0 ? (uint32_t)EPOLLOUT : 0u);
 
 	if (loop_io_set(c->loop, &c->io, c->fd, events, on_io, c) < 0)
 		return lose(c, "cannot watch the socket");
@@ -267,7 +278,6 @@ come_up(struct bus_client *c)
 static bool
 deliver(struct bus_client *c, const struct bus_ev *ev)
 {
-	bool freed = false, *outer = c->freed;
 	uint64_t sid = 0;
 
 	c->stats.received++;
@@ -278,15 +288,9 @@ deliver(struct bus_client *c, const struct bus_ev *ev)
 
 		if (s->sid != sid)
 			continue;
-		c->freed = &freed;
+		/* It may free the subscription or the client. */
 		s->fn(s->user, ev->subject, ev->payload);
-		if (freed) {
-			if (outer)
-				*outer = true;
-			return false;
-		}
-		c->freed = outer;
-		break;
+		return !c->dead;
 	}
 	return true;
 }
@@ -303,13 +307,15 @@ on_event(struct bus_client *c, const struct bus_ev *ev)
 		if (c->state != STATE_CONNECTING)
 			return true;
 		c->state = STATE_GREETING;
-		if (greet(c) < 0)
-			return lose(c, "no memory") && false;
-		return true;
+		if (greet(c) == 0)
+			return true;
+		(void)lose(c, "no memory");
+		return false;
 	case BUS_VERB_PING:
-		if (put(c, &pong) < 0)
-			return lose(c, "the broker takes nothing") && false;
-		return true;
+		if (put(c, &pong) == 0)
+			return true;
+		(void)lose(c, "the broker takes nothing");
+		return false;
 	case BUS_VERB_PONG: return c->state == STATE_GREETING ? come_up(c) : true;
 	case BUS_VERB_MSG:
 	case BUS_VERB_HMSG: return deliver(c, ev);
@@ -334,22 +340,17 @@ handle_input(struct bus_client *c)
 	struct sv in = buf_sv(&c->in);
 	size_t used = 0;
 	struct bus_ev ev;
+	bool on = true;
 	int r = 0;
 
-	/* A callback that ends or frees the client makes on_event say so, or leaves another state.
-	 */
-	while (in.n && (r = bus_parse(&c->parser, in, &used, &ev)) == 1) {
-		bool freed = false, *outer = c->freed;
-
-		c->freed = &freed;
-		if (!on_event(c, &ev) || freed || c->state < STATE_CONNECTING) {
-			if (!freed)
-				c->freed = outer;
-			return;
-		}
-		c->freed = outer;
+	c->busy++;
+	while (on && in.n && (r = bus_parse(&c->parser, in, &used, &ev)) == 1) {
+		/* False also when the connection is not that of these bytes any more. */
+		on = on_event(c, &ev);
 		in = sv_drop(in, used);
 	}
+	if (!leave(c) || !on)
+		return;
 	if (r < 0) {
 		(void)lose(c, "not a NATS broker");
 		return;
@@ -397,9 +398,10 @@ on_io(struct loop_io *io, uint32_t events)
 			(void)lose(c, strerror(why));
 			return;
 		}
-		if (c->state == STATE_CONNECTING)
-			(void)loop_io_set(c->loop, &c->io, c->fd, EPOLLIN, on_io, c);
-		else if (!flush(c) || c->fd < 0)
+		/* Established: nothing to write before INFO. */
+		if (c->state == STATE_CONNECTING ? !watch(c) : !flush(c))
+			return;
+		if (c->fd < 0)
 			return;
 	}
 	if (events & (EPOLLIN | EPOLLERR | EPOLLHUP))
@@ -567,8 +569,6 @@ bus_client_free(struct bus_client *c)
 {
 	if (!c)
 		return;
-	if (c->freed)
-		*c->freed = true;
 	if (c->state == STATE_UP && c->out.n > 0)
 		(void)send(c->fd, c->out.p, c->out.n, MSG_NOSIGNAL | MSG_DONTWAIT);
 	loop_io_clear(&c->io);
@@ -576,10 +576,11 @@ bus_client_free(struct bus_client *c)
 	loop_timer_clear(&c->flush);
 	if (c->fd >= 0)
 		(void)close(c->fd);
+	c->fd = -1;
 	c->state = STATE_IDLE;
 	LIST_FOR (it, &c->subs)
 		bus_unsubscribe(CONTAINER_OF(it, struct bus_sub, link));
-	buf_fini(&c->in);
-	buf_fini(&c->out);
-	free(c);
+	c->dead = true;
+	if (c->busy == 0)
+		destroy(c);
 }
