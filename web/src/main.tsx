@@ -12,12 +12,20 @@ import { TopologyPage } from './pages/topology';
 import './style.css';
 import type { Config } from './types';
 import { Connection, Failure } from './ui/parts';
+import { useConnection } from './ui/live';
 import { useRoute, type Route } from './ui/route';
 import { SessionContext, type Session } from './ui/session';
 
 type Gate = 'login' | 'change' | 'loading' | 'open';
 
 const mustChangeText = 'Password change required before accessing this resource';
+
+/** Reasons of `bye` that only a new sign-in mends. */
+const endings: Record<string, string> = {
+  token_expired: 'Your session has expired.',
+  revoked: 'Your session was ended.',
+  role_changed: 'Your role was changed.',
+};
 
 const pages = [
   { page: 'topologies', label: 'Topologies' },
@@ -39,6 +47,20 @@ function Page({ route }: { route: Route }): JSX.Element {
     default:
       return <main class="page"><h1>No such page</h1></main>;
   }
+}
+
+/** The stream is over for good because the access is: what is shown is no longer live. */
+function Ended({ signOut }: { signOut(why: string): void }): JSX.Element | null {
+  const status = useConnection();
+  const why = status?.state === 'ended' ? endings[status.reason ?? ''] : undefined;
+
+  if (why === undefined) return null;
+  return (
+    <div class="ended" role="alert">
+      <span>{why} What you see is no longer live.</span>
+      <button type="button" onClick={() => signOut(why)}>Sign in again</button>
+    </div>
+  );
 }
 
 function Shell({ session, changed }: { session: Session; changed(notice: string): void }): JSX.Element {
@@ -69,6 +91,7 @@ function Shell({ session, changed }: { session: Session; changed(notice: string)
           <button type="button" class="quiet" onClick={() => session.signOut()}>Sign out</button>
         </div>
       </header>
+      <Ended signOut={session.signOut} />
       {route.page === 'account' ? <ChangePassword forced={false} done={changed} /> : <Page route={route} />}
       <footer class="dim">decnet {session.config.version} · {session.config.net_driver} driver · pool {session.config.pool}</footer>
     </SessionContext.Provider>

@@ -77,6 +77,7 @@ test('the queue is kept as the server lists it: pending, then applying, each new
   fold.apply(onTopology(111, 'mutation.cancelled', { mutation_id: 'm3', op: 'add_decky', reason: 'cancelled', version: 7, applied_at: '' }));
   fold.apply(onTopology(112, 'mutation.failed', { mutation_id: 'm1', op: 'add_decky', reason: 'Driver: no', version: 8, applied_at: '' }));
   assert.deepEqual(ids(), ['m2 pending']);
+  assert.deepEqual(fold.finished.map((f) => [f.id, f.op, f.state, f.reason]), [['m1', 'add_decky', 'failed', 'Driver: no'], ['m3', 'add_decky', 'cancelled', 'cancelled']]);
   assert.equal(fold.topology?.version, 8);
 });
 

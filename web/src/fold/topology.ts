@@ -14,6 +14,15 @@ export interface TopologySnapshot extends SnapshotHead {
   in_flight: Mutation[];
 }
 
+/** A mutation that ended while we watched. */
+export interface Finished {
+  id: string;
+  op: string;
+  state: string;
+  reason: string | null;
+  at: string;
+}
+
 export interface Traffic {
   service: string;
   attacker_ip: string;
@@ -41,6 +50,8 @@ export const topologyEvents = [
   'decky.traffic',
 ] as const;
 
+const finishedMax = 8;
+
 export class TopologyFold {
   topology: Topology | null = null;
   lans = new Map<string, Lan>();
@@ -48,6 +59,8 @@ export class TopologyFold {
   edges = new Map<string, Edge>();
   /** Pending, then applying, each newest first. */
   queue: Mutation[] = [];
+  /** What ended lately, newest first; never part of the folded state. */
+  finished: Finished[] = [];
   /** The latest traffic of each decky, by name; never part of the folded state. */
   traffic = new Map<string, Traffic>();
   deleted = false;
@@ -133,11 +146,19 @@ export class TopologyFold {
       case 'mutation.failed':
       case 'mutation.cancelled':
         this.queue = others;
+        this.finish(id, row.op, d);
         break;
       case 'deleted':
         this.queue = [];
         break;
     }
+  }
+
+  private finish(id: string, op: string, d: EventData): void {
+    const state = d.type.slice('mutation.'.length);
+    const done: Finished = { id, op, state, reason: textOrNull(d.payload['reason']), at: toTime(d.ts) };
+
+    this.finished = [done, ...this.finished.filter((f) => f.id !== id)].slice(0, finishedMax);
   }
 
   private applyToRows(d: EventData): boolean {

@@ -82,7 +82,7 @@ function AddDecky({ detail, enqueue }: { detail: TopologyDetail; enqueue: Enqueu
   const [archetype, setArchetype] = useState('');
   const [services, setServices] = useState('');
   const action = useAction();
-  const chosen = detail.lans.some((l) => l.name === lan) ? lan : (detail.lans[0]?.name ?? '');
+  const chosen = detail.lans.some((l) => l.name === lan) ? lan : ((detail.lans.find((l) => l.is_dmz) ?? detail.lans[0])?.name ?? '');
 
   const pick = (slug: string): void => {
     const row = catalogue.archetypes.find((a) => a.slug === slug);

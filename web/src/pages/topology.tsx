@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One topology, live: networks, deckies, queue, and what an administrator can do to it.
 import type { JSX } from 'preact';
-import { useMemo } from 'preact/hooks';
+import { useEffect, useMemo, useReducer } from 'preact/hooks';
 import { api, type Answer } from '../api';
-import { TopologyFold, topologyEvents, type TopologySnapshot, type Traffic } from '../fold/topology';
+import { TopologyFold, topologyEvents, type Finished, type TopologySnapshot, type Traffic } from '../fold/topology';
 import type { Decky, Edge, Issue, Lan, Mutation, Topology, TopologyDetail } from '../types';
 import { useLive } from '../ui/live';
 import { Badge, Chips, Confirm, Failure, Recent, useAction, When } from '../ui/parts';
@@ -11,6 +11,17 @@ import { useAdmin } from '../ui/session';
 import { MutateForms } from './mutate';
 
 const trafficShownS = 10;
+
+/** Repaint now and then, so that old traffic fades; 0 for never. */
+function useTick(ms: number): void {
+  const [, tick] = useReducer((n: number) => n + 1, 0);
+
+  useEffect(() => {
+    if (ms === 0) return undefined;
+    const timer = setInterval(() => tick(0), ms);
+    return () => clearInterval(timer);
+  }, [ms]);
+}
 
 export function TopologyPage({ id }: { id: string }): JSX.Element {
   const admin = useAdmin();
@@ -30,6 +41,7 @@ export function TopologyPage({ id }: { id: string }): JSX.Element {
     [id],
   );
   const detail = fold.detail();
+  useTick(fold.traffic.size > 0 ? trafficShownS * 500 : 0);
 
   if (fold.deleted)
     return (
@@ -58,7 +70,7 @@ export function TopologyPage({ id }: { id: string }): JSX.Element {
         {admin && <Actions topology={t} />}
       </div>
       <Failure error={live.error} />
-      <Queue queue={fold.queue} admin={admin} topology={t.id} />
+      <Queue queue={fold.queue} finished={fold.finished} admin={admin} topology={t.id} />
       <Networks detail={detail} traffic={fold.traffic} />
       {admin && open && <MutateForms detail={detail} />}
       {admin && t.status === 'pending' && <p class="notice">Deploy this topology to change it through the queue.</p>}
@@ -104,7 +116,7 @@ function Actions({ topology }: { topology: Topology }): JSX.Element {
   );
 }
 
-function Queue(props: { queue: Mutation[]; admin: boolean; topology: string }): JSX.Element {
+function Queue(props: { queue: Mutation[]; finished: Finished[]; admin: boolean; topology: string }): JSX.Element {
   const action = useAction();
 
   return (
@@ -138,6 +150,15 @@ function Queue(props: { queue: Mutation[]; admin: boolean; topology: string }): 
           </table>
         </div>
       )}
+      {props.finished.length > 0 && (
+        <ul class="finished" aria-live="polite">
+          {props.finished.map((f) => (
+            <li key={f.id} data-finished={f.id}>
+              <Badge state={f.state} /> <code>{f.op}</code> <When at={f.at} /> {f.reason && <span class="note">{f.reason}</span>}
+            </li>
+          ))}
+        </ul>
+      )}
     </section>
   );
 }
@@ -151,6 +172,7 @@ function Networks({ detail, traffic }: { detail: TopologyDetail; traffic: Map<st
     const decky = byUuid.get(edge.decky_uuid);
     if (decky) members.set(edge.lan_id, [...(members.get(edge.lan_id) ?? []), { decky, edge }]);
   }
+  const lans = [...detail.lans].sort((a, b) => Number(b.is_dmz) - Number(a.is_dmz));
   const placed = new Set(detail.edges.map((e) => e.decky_uuid));
   const loose = detail.deckies.filter((d) => !placed.has(d.uuid));
   return (
@@ -160,7 +182,7 @@ function Networks({ detail, traffic }: { detail: TopologyDetail; traffic: Map<st
         <span class="count" id="decky-count">{detail.deckies.length}</span>
       </h2>
       <div class="lans">
-        {detail.lans.map((lan) => (
+        {lans.map((lan) => (
           <LanCard key={lan.id} lan={lan} members={members.get(lan.id) ?? []} names={names} traffic={traffic} />
         ))}
         {loose.length > 0 && (
@@ -230,7 +252,7 @@ function DeckyCard(props: { decky: Decky; ip: string | null; also: string[]; tra
       <Chips items={d.services} empty="no services" />
       {d.endpoints.length > 0 && (
         <details>
-          <summary>{d.endpoints.length} endpoints</summary>
+          <summary>{d.endpoints.length === 1 ? '1 endpoint' : `${d.endpoints.length} endpoints`}</summary>
           <ul class="endpoints">
             {d.endpoints.map((e) => (
               <li key={`${e.proto}${e.address}${e.port}`}>

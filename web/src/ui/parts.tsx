@@ -3,7 +3,7 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError } from '../api';
-import type { Frame } from '../fold/frame';
+import { toTime, type Frame } from '../fold/frame';
 import type { StreamStatus } from '../stream';
 import { useConnection } from './live';
 
@@ -193,7 +193,7 @@ export function Recent({ frames }: { frames: readonly Frame[] }): JSX.Element {
     <ol class="recent">
       {frames.map((f, i) => (
         <li key={f.id ?? `x${frames.length - i}`}>
-          <span class="mark">{f.id === null ? '·' : `#${f.id}`}</span> <code>{f.data.topic}</code>{' '}
+          <span class="mark">{f.id === null ? '·' : `#${f.id}`}</span> <When at={toTime(f.data.ts)} /> <code title={f.data.topic}>{f.event}</code>
           <span class="dim clip">{JSON.stringify(f.data.payload)}</span>
         </li>
       ))}
