@@ -263,3 +263,14 @@ db_col_sv(struct db_stmt *st, int at)
 {
 	return st->db->driver->col_sv(st, at);
 }
+
+int
+db_one_int(struct db_stmt *st, int64_t *ret, struct err *e)
+{
+	int r = db_step(st, e);
+
+	if (r > 0)
+		*ret = db_col_int(st, 0);
+	db_reset(st);
+	return r;
+}

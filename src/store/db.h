@@ -76,6 +76,9 @@ int db_step(struct db_stmt *st, struct err *e) A_NODISCARD;
  * *ret_changes unless NULL) or as db_step. */
 int db_exec(struct db_stmt *st, int64_t *ret_changes, struct err *e) A_NODISCARD;
 void db_reset(struct db_stmt *st);
+/* Step a bound statement that gives one row, take its first column and reset it. 1; 0 without a row
+ * (*ret is left alone); or as db_step. */
+int db_one_int(struct db_stmt *st, int64_t *ret, struct err *e) A_NODISCARD;
 
 /* Columns count from 0. */
 bool db_col_null(struct db_stmt *st, int at);

@@ -6,7 +6,7 @@ CREATE TABLE counters (
 );
 INSERT INTO counters (name, value) VALUES
     ('journal', 0), ('journal_floor', 0), ('log', 0), ('log_floor', 0), ('logs_total', 0), ('attackers_total', 0),
-    ('queue', 0), ('access_epoch', 0);
+    ('queue', 0), ('access_epoch', 0), ('decision', 0);
 
 CREATE TABLE journal (
     seq BIGINT PRIMARY KEY,
@@ -176,11 +176,12 @@ CREATE TABLE attacker_signals (
     source TEXT NOT NULL,
     confidence DOUBLE PRECISION NOT NULL,
     first_seen BIGINT NOT NULL,
-    last_seen BIGINT NOT NULL,
     is_current BIGINT NOT NULL,
+    current_since BIGINT NOT NULL,
+    first_log BIGINT NOT NULL,
     PRIMARY KEY (attacker_uuid, primitive, value)
 );
-CREATE INDEX attacker_signals_value ON attacker_signals (primitive, value);
+CREATE INDEX attacker_signals_value ON attacker_signals (primitive, value, attacker_uuid);
 
 CREATE TABLE credentials (
     attacker_uuid TEXT NOT NULL,
@@ -188,9 +189,11 @@ CREATE TABLE credentials (
     secret_sha256 TEXT NOT NULL,
     secret_kind TEXT NOT NULL,
     service TEXT NOT NULL,
+    is_common BIGINT NOT NULL,
     first_seen BIGINT NOT NULL,
     PRIMARY KEY (attacker_uuid, username, secret_sha256)
 );
+CREATE INDEX credentials_pair ON credentials (username, secret_sha256, attacker_uuid);
 
 CREATE TABLE sessions (
     session_id TEXT PRIMARY KEY,
@@ -200,7 +203,8 @@ CREATE TABLE sessions (
     decky TEXT NOT NULL,
     service TEXT NOT NULL,
     started_at BIGINT NOT NULL,
-    ended_at BIGINT
+    ended_at BIGINT,
+    commands TEXT NOT NULL
 );
 CREATE INDEX sessions_attacker ON sessions (attacker_uuid, started_at);
 
@@ -218,7 +222,7 @@ CREATE TABLE logs (
     msg TEXT
 );
 CREATE INDEX logs_ts ON logs (ts);
-CREATE INDEX logs_attacker ON logs (attacker_uuid, id);
+CREATE INDEX logs_attacker ON logs (attacker_uuid, event_type, id);
 
 -- Logs per minute, so that the histogram costs no scan.
 CREATE TABLE log_minutes (
@@ -239,10 +243,24 @@ CREATE TABLE evidence (
     signal TEXT NOT NULL,
     value TEXT,
     weight DOUBLE PRECISION,
+    at BIGINT NOT NULL,
+    PRIMARY KEY (a, b, signal)
+);
+CREATE INDEX evidence_b ON evidence (b);
+
+-- What analysts decided: a split keeps the observations of its two sides apart, a merge keeps them together; the later counts.
+CREATE TABLE identity_decisions (
+    id BIGINT PRIMARY KEY,
+    kind TEXT NOT NULL,
     at BIGINT NOT NULL
 );
-CREATE INDEX evidence_a ON evidence (a);
-CREATE INDEX evidence_b ON evidence (b);
+CREATE TABLE identity_decision_sides (
+    decision_id BIGINT NOT NULL,
+    observation_uuid TEXT NOT NULL,
+    side BIGINT NOT NULL,
+    PRIMARY KEY (decision_id, observation_uuid)
+);
+CREATE INDEX identity_decision_of ON identity_decision_sides (observation_uuid);
 
 CREATE TABLE workers (
     name TEXT PRIMARY KEY,
