@@ -24,7 +24,7 @@ agree(const struct identity_observation *a, const struct identity_observation *b
       enum identity_class class)
 {
 	struct agreement g = {0};
-	bool comparable = false;
+	bool comparable = false, shared = false;
 
 	for (size_t i = 0; i < a->nsignals; i++) {
 		const struct identity_signal *x = &a->signals[i];
@@ -37,12 +37,16 @@ agree(const struct identity_observation *a, const struct identity_observation *b
 			comparable = true;
 			if (!sv_eq(x->value, y->value))
 				continue;
+			if (x->common || y->common) {
+				shared = true;
+				continue;
+			}
 			if (!g.same || sv_less(x->value, g.value))
 				g.value = x->value;
 			g.same = true;
 		}
 	}
-	g.differs = comparable && !g.same;
+	g.differs = comparable && !g.same && !shared;
 	return g;
 }
 

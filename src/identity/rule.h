@@ -25,6 +25,7 @@ struct identity_signal {
 	enum identity_class class;
 	struct sv slot; /* values are compared within a slot: the primitive */
 	struct sv value;
+	bool common; /* everybody's: sharing it says nothing */
 };
 
 /* One attacker row as the rule sees it; everything is borrowed. */

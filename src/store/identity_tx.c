@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bus/topic.h"
+#include "identity/signal.h"
 #include "store/journal.h"
 #include "util/json.h"
 #include "util/limits.h"
@@ -157,37 +158,41 @@ list_add(json_t *list, const char *value)
 	return json_array_insert_new(list, at, json_string(value)) == 0 ? 1 : -ENOMEM;
 }
 
+/* The values of a bound statement (primitive, value; the newest first) join the row's roll-ups. */
 static int
-row_add_signal(struct identity *row, enum identity_primitive p, const char *value)
+add_values(struct identity *row, struct db_stmt *st, struct err *e)
 {
-	const char *rollup = identity_primitive_rollup(p);
-
-	if (p == IDENTITY_SIGNAL_MOTOR_DIGRAPH_SIMHASH && strlen(value) == 16)
-		memcpy(row->kd_digraph_simhash, value, 17);
-	return rollup ? list_add(json_object_get(row->rollup, rollup), value) : 0;
-}
-
-/* Every value that the observations of the literal identity showed, into the row. */
-static int
-add_signals_of(struct identity_tx *tx, struct identity *row, enum db_query q, const char *uuid,
-	       int64_t limit, struct err *e)
-{
-	struct db_stmt *st = db_query(tx->db, q);
+	bool keystrokes = false;
 	int r;
 
-	db_bind_text(st, 1, uuid);
-	if (limit)
-		db_bind_int(st, 2, limit);
 	while ((r = db_step(st, e)) > 0) {
 		enum identity_primitive p = identity_primitive_find(db_col_sv(st, 0));
+		const char *rollup =
+			p < IDENTITY_SIGNAL_COUNT ? identity_primitive_rollup(p) : NULL;
 
-		if (p < IDENTITY_SIGNAL_COUNT && row_add_signal(row, p, db_col_text(st, 1)) < 0) {
+		if (p == IDENTITY_SIGNAL_MOTOR_DIGRAPH_SIMHASH && !keystrokes)
+			keystrokes = sv_copy(db_col_sv(st, 1), row->kd_digraph_simhash,
+					     sizeof(row->kd_digraph_simhash)) == 0;
+		if (rollup &&
+		    list_add(json_object_get(row->rollup, rollup), db_col_text(st, 1)) < 0) {
 			r = no_memory(e);
 			break;
 		}
 	}
 	db_reset(st);
 	return r;
+}
+
+static int
+add_signals_of(struct identity_tx *tx, struct identity *row, enum db_query q, const char *uuid,
+	       int64_t limit, struct err *e)
+{
+	struct db_stmt *st = db_query(tx->db, q);
+
+	db_bind_text(st, 1, uuid);
+	if (limit)
+		db_bind_int(st, 2, limit);
+	return add_values(row, st, e);
 }
 
 static void
@@ -432,15 +437,15 @@ identity_tx_touch(struct identity_tx *tx, const char *identity, uint64_t first_m
 }
 
 int
-identity_tx_signal(struct identity_tx *tx, const char *identity, enum identity_primitive p,
-		   const char *value, struct err *e)
+identity_tx_signals(struct identity_tx *tx, const char *identity, const char *observation,
+		    struct err *e)
 {
 	struct identity *row = NULL;
 	int r = take(tx, identity, &row, e);
 
-	if (r == 0 && row_add_signal(row, p, value) < 0)
-		r = no_memory(e);
-	return r;
+	return r < 0 ? r
+		     : add_signals_of(tx, row, Q_ATTACKER_SIGNALS_NEWEST, observation,
+				      LIMIT_ATTACKER_SIGNALS, e);
 }
 
 int

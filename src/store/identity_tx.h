@@ -12,7 +12,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "identity/signal.h"
 #include "store/db.h"
 #include "store/identity.h"
 #include "util/attr.h"
@@ -41,9 +40,10 @@ int identity_tx_merge(struct identity_tx *tx, const char *winner, const char *lo
 /* An observation of the final winner was seen at these times. 0 or a store failure. */
 int identity_tx_touch(struct identity_tx *tx, const char *identity, uint64_t first_ms,
 		      uint64_t last_ms, struct err *e) A_NODISCARD;
-/* An observation of the final winner showed this value. 0 or a store failure. */
-int identity_tx_signal(struct identity_tx *tx, const char *identity, enum identity_primitive p,
-		       const char *value, struct err *e) A_NODISCARD;
+/* An observation of the final winner showed new values: they join the roll-ups. 0 or a store
+ * failure. */
+int identity_tx_signals(struct identity_tx *tx, const char *identity, const char *observation,
+			struct err *e) A_NODISCARD;
 /* Why two observations are (or are not) together; `value` may be NULL, weight NAN is null. 0 or a
  * store failure. */
 int identity_tx_evidence(struct identity_tx *tx, const char *a, const char *b, const char *signal,

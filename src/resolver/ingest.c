@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ingest transaction: log rows, attacker rows and what hangs on them, identities, sources. */
+#include "resolver/ingest.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "resolver/resolve.h"
+#include "store/attacker.h"
+#include "store/identity_tx.h"
+#include "store/log.h"
+
+#define SOURCE_SIZE 17
+#define SOURCES_MAX 64 /* decoy processes in one batch; more are refused and sent again */
+
+struct source {
+	uint64_t id;
+	int64_t stored, last;
+};
+
+/* One attacker of the batch. */
+struct visitor {
+	struct attacker row;
+	bool again; /* a new signal or credential */
+};
+
+struct batch {
+	struct db *db;
+	uint64_t now_ms;
+	const struct sighting **v; /* the new ones, in order */
+	struct log_row *logs;	   /* one each */
+	size_t *visitor_of;	   /* one each */
+	size_t n;
+	struct visitor *visitors;
+	size_t nvisitors;
+	struct source sources[SOURCES_MAX];
+	size_t nsources;
+};
+
+static void
+source_text(uint64_t id, char dst[SOURCE_SIZE])
+{
+	(void)snprintf(dst, SOURCE_SIZE, "%016" PRIx64, id);
+}
+
+static int
+source_of(struct batch *b, uint64_t id, struct source **ret, struct err *e)
+{
+	struct source *s = &b->sources[b->nsources];
+	char text[SOURCE_SIZE];
+	int r;
+
+	for (size_t i = 0; i < b->nsources; i++) {
+		if (b->sources[i].id == id) {
+			*ret = &b->sources[i];
+			return 0;
+		}
+	}
+	if (b->nsources == SOURCES_MAX)
+		return err_set(e, -ENOBUFS, "too many decoy processes in one batch");
+	source_text(id, text);
+	s->id = id;
+	r = capture_source_get(b->db, text, &s->stored, e);
+	if (r < 0)
+		return r;
+	s->last = s->stored;
+	b->nsources++;
+	*ret = s;
+	return 0;
+}
+
+/* Keep what was not committed before; numbers of one source rise. */
+static int
+select_new(struct batch *b, const struct sighting *v, size_t n, size_t *ret_repeated, struct err *e)
+{
+	struct source *s = NULL;
+	int r;
+
+	for (size_t i = 0; i < n; i++) {
+		r = source_of(b, v[i].source, &s, e);
+		if (r < 0)
+			return r;
+		if (v[i].no <= s->last) {
+			++*ret_repeated;
+			continue;
+		}
+		s->last = v[i].no;
+		if (!v[i].rejected)
+			b->v[b->n++] = &v[i];
+	}
+	return 0;
+}
+
+static int
+open_visitors(struct batch *b, struct err *e)
+{
+	int r;
+
+	for (size_t i = 0; i < b->n; i++) {
+		size_t k = 0;
+
+		while (k < b->nvisitors && strcmp(b->visitors[k].row.ip, b->v[i]->ip) != 0)
+			k++;
+		if (k == b->nvisitors) {
+			r = attacker_open(b->db, b->v[i]->ip, &b->visitors[k].row, e);
+			if (r < 0)
+				return r;
+			b->nvisitors++;
+		}
+		b->visitor_of[i] = k;
+	}
+	return 0;
+}
+
+static const char *
+text_or_null(const char *text)
+{
+	return text[0] ? text : NULL;
+}
+
+static int
+write_logs(struct batch *b, struct err *e)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		const struct sighting *s = b->v[i];
+
+		b->logs[i] = (struct log_row){
+			.ts_ms = s->ts_ms,
+			.topology_id = text_or_null(s->topology_id),
+			.decky = s->decky,
+			.service = s->service,
+			.event_type = capture_word(s->type),
+			.attacker_ip = s->ip,
+			.attacker_uuid = b->visitors[b->visitor_of[i]].row.uuid,
+			.raw_line = s->raw_line,
+			.fields = s->fields,
+			.msg = s->msg,
+		};
+	}
+	return log_append(b->db, b->logs, b->n, e);
+}
+
+static struct attacker_place
+place_of(const struct batch *b, size_t i)
+{
+	const struct sighting *s = b->v[i];
+
+	return (struct attacker_place){
+		.topology_id = text_or_null(s->topology_id),
+		.decky_id = text_or_null(s->decky_id),
+		.decky = s->decky,
+		.service = s->service,
+		.ts_ms = s->ts_ms,
+		.now_ms = b->now_ms,
+		.log_id = b->logs[i].id,
+		.session_id = s->session_id,
+	};
+}
+
+/* One kind of thing that a capture can mean; run over all captures of one attacker. */
+typedef int pass_fn(struct batch *b, struct visitor *who, const struct sighting *s,
+		    const struct attacker_place *at, struct err *e);
+
+static int
+pass_start(struct batch *b, struct visitor *who, const struct sighting *s,
+	   const struct attacker_place *at, struct err *e)
+{
+	if (attacker_note(&who->row, at, capture_interaction(s->type)) < 0)
+		return err_set(e, -ENOMEM, "out of memory");
+	return s->type == CAPTURE_CONNECT ? attacker_session_start(b->db, &who->row, at, e) : 0;
+}
+
+static int
+pass_command(struct batch *b, struct visitor *who, const struct sighting *s,
+	     const struct attacker_place *at, struct err *e)
+{
+	if (s->type == CAPTURE_FILE_CAPTURED)
+		attacker_file_add(&who->row);
+	return s->type == CAPTURE_COMMAND
+		       ? attacker_command_add(b->db, &who->row, at, sv_from(s->command), e)
+		       : 0;
+}
+
+static int
+pass_end(struct batch *b, struct visitor *who, const struct sighting *s,
+	 const struct attacker_place *at, struct err *e)
+{
+	return s->type == CAPTURE_DISCONNECT ? attacker_session_end(b->db, &who->row, at, e) : 0;
+}
+
+static int
+pass_signal(struct batch *b, struct visitor *who, const struct sighting *s,
+	    const struct attacker_place *at, struct err *e)
+{
+	int r;
+
+	if (s->primitive == IDENTITY_SIGNAL_COUNT)
+		return 0;
+	r = attacker_signal_add(b->db, &who->row, at, s->primitive, s->value, e);
+	who->again |= r > 0;
+	return r < 0 ? r : 0;
+}
+
+static int
+pass_credential(struct batch *b, struct visitor *who, const struct sighting *s,
+		const struct attacker_place *at, struct err *e)
+{
+	const struct attacker_credential c = {
+		.username = s->username,
+		.secret_sha256 = s->secret_sha256,
+		.kind = s->secret_kind,
+		.common = s->secret_common,
+	};
+	int r;
+
+	if (!s->username)
+		return 0;
+	r = attacker_credential_add(b->db, &who->row, at, &c, e);
+	who->again |= r > 0 && !s->secret_common;
+	return r < 0 ? r : 0;
+}
+
+/* In the order of the journal rows: started, ended, fingerprinted, captured, then the row itself.
+ */
+static int
+write_visitor(struct batch *b, size_t k, struct err *e)
+{
+	static pass_fn *const passes[] = {pass_start, pass_command, pass_end, pass_signal,
+					  pass_credential};
+	struct visitor *who = &b->visitors[k];
+	struct attacker_place at;
+	size_t last = 0;
+	int r = 0;
+
+	for (size_t p = 0; p < ARRAY_LEN(passes); p++) {
+		for (size_t i = 0; r == 0 && i < b->n; i++) {
+			if (b->visitor_of[i] != k)
+				continue;
+			at = place_of(b, i);
+			r = passes[p](b, who, b->v[i], &at, e);
+			last = i;
+		}
+	}
+	if (r < 0)
+		return r;
+	at = place_of(b, last);
+	return attacker_save(b->db, &who->row, &at, capture_word(b->v[last]->type), e);
+}
+
+static int
+write_identities(struct batch *b, struct err *e)
+{
+	struct identity_tx *tx = NULL;
+	int r = identity_tx_new(b->db, b->now_ms, "engine", &tx, e);
+
+	for (size_t k = 0; r == 0 && k < b->nvisitors; k++)
+		r = resolve_attacker(b->db, tx, &b->visitors[k].row, b->visitors[k].again, e);
+	if (r == 0)
+		r = identity_tx_finish(tx, e);
+	identity_tx_free(tx);
+	return r;
+}
+
+static int
+write_sources(struct batch *b, struct err *e)
+{
+	char text[SOURCE_SIZE];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < b->nsources; i++) {
+		const struct source *s = &b->sources[i];
+
+		if (s->last == s->stored)
+			continue;
+		source_text(s->id, text);
+		r = capture_source_put(b->db, text, s->last, b->now_ms, e);
+	}
+	return r;
+}
+
+static int
+write_all(struct batch *b, const struct sighting *v, size_t n, size_t *ret_repeated, struct err *e)
+{
+	int r = select_new(b, v, n, ret_repeated, e);
+
+	if (r == 0)
+		r = open_visitors(b, e);
+	if (r == 0)
+		r = write_logs(b, e);
+	for (size_t k = 0; r == 0 && k < b->nvisitors; k++)
+		r = write_visitor(b, k, e);
+	if (r == 0 && b->nvisitors > 0)
+		r = write_identities(b, e);
+	return r < 0 ? r : write_sources(b, e);
+}
+
+static int
+batch_init(struct batch *b, size_t n)
+{
+	n += n == 0;
+	b->v = calloc(n, sizeof(*b->v));
+	b->logs = calloc(n, sizeof(*b->logs));
+	b->visitor_of = calloc(n, sizeof(*b->visitor_of));
+	b->visitors = calloc(n, sizeof(*b->visitors));
+	return b->v && b->logs && b->visitor_of && b->visitors ? 0 : -ENOMEM;
+}
+
+static void
+batch_fini(struct batch *b)
+{
+	for (size_t k = 0; k < b->nvisitors; k++)
+		attacker_fini(&b->visitors[k].row);
+	free(b->v);
+	free(b->logs);
+	free(b->visitor_of);
+	free(b->visitors);
+}
+
+int
+ingest_batch(struct db *db, const struct sighting *v, size_t n, uint64_t now_ms,
+	     struct ingest_result *ret, struct err *e)
+{
+	struct batch b = {.db = db, .now_ms = now_ms};
+	struct ingest_result result = {0};
+	int r = batch_init(&b, n);
+
+	if (r < 0) {
+		(void)err_set(e, r, "out of memory");
+		goto out;
+	}
+	r = db_begin_write(db, e);
+	if (r < 0)
+		goto out;
+	r = write_all(&b, v, n, &result.repeated, e);
+	if (r == 0)
+		r = db_commit(db, e);
+	else
+		db_rollback(db);
+	if (r < 0)
+		goto out;
+	result.flushed = b.n;
+	result.position = b.n ? b.logs[b.n - 1].id : 0;
+	journal_take(db, &result.rows);
+	*ret = result;
+out:
+	batch_fini(&b);
+	return r;
+}
