@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bundles test/*.test.ts into a temporary folder and runs it with node:test. Arguments after `--` go to node.
+// Bundles test/*.test.ts into a temporary folder and runs it with node:test. Arguments go to node.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,7 +24,9 @@ try {
     logLevel: 'warning',
   });
   const files = tests.map((name) => join(out, name.replace(/\.ts$/, '.mjs')));
-  const args = ['--enable-source-maps', '--test', '--test-reporter=tap', ...process.argv.slice(2), ...files];
+  const asked = process.argv.slice(2);
+  const reporter = asked.some((a) => a.startsWith('--test-reporter')) ? [] : ['--test-reporter=tap'];
+  const args = ['--enable-source-maps', '--test', ...reporter, ...asked, ...files];
   status = spawnSync(process.execPath, args, { stdio: 'inherit' }).status ?? 1;
 } finally {
   rmSync(out, { recursive: true, force: true });
