@@ -14,6 +14,8 @@ export class ApiError extends Error {
     readonly errors: FieldError[] = [],
     readonly issues: Issue[] = [],
     readonly retryAfterS: number | null = null,
+    /** The whole answer; routes may say more than the keys above. */
+    readonly body: unknown = null,
   ) {
     super(detail);
     this.name = 'ApiError';
@@ -48,6 +50,10 @@ export class Api {
 
   async post<T>(path: string, body?: unknown): Promise<T> {
     return (await this.request<T>('POST', path, body)).body;
+  }
+
+  async put<T>(path: string, body?: unknown): Promise<T> {
+    return (await this.request<T>('PUT', path, body)).body;
   }
 
   async delete(path: string): Promise<void> {
@@ -126,6 +132,7 @@ async function errorOf(response: Response): Promise<ApiError> {
     Array.isArray(body?.errors) ? (body.errors as FieldError[]) : [],
     Array.isArray(body?.issues) ? (body.issues as Issue[]) : [],
     after === null ? null : Number(after),
+    body,
   );
 }
 

@@ -7,6 +7,7 @@ import { AttackerPage, AttackersPage } from './pages/attackers';
 import { IdentitiesPage, IdentityPage } from './pages/identities';
 import { LogPage } from './pages/log';
 import { ChangePassword, Login } from './pages/login';
+import { SystemPage } from './pages/system';
 import { TopologiesPage } from './pages/topologies';
 import { TopologyPage } from './pages/topology';
 import './style.css';
@@ -32,6 +33,7 @@ const pages = [
   { page: 'identities', label: 'Identities' },
   { page: 'attackers', label: 'Attackers' },
   { page: 'log', label: 'Log' },
+  { page: 'system', label: 'System' },
 ];
 
 function Page({ route }: { route: Route }): JSX.Element {
@@ -44,6 +46,8 @@ function Page({ route }: { route: Route }): JSX.Element {
       return route.id === '' ? <AttackersPage /> : <AttackerPage key={route.id} id={route.id} />;
     case 'log':
       return <LogPage />;
+    case 'system':
+      return <SystemPage />;
     default:
       return <main class="page"><h1>No such page</h1></main>;
   }

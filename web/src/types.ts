@@ -241,6 +241,40 @@ export interface Config {
   net_driver: string;
   pool: string;
   sse_max_per_user: number;
+  /** Only administrators are told. */
+  users?: User[];
+}
+
+export interface User {
+  uuid: string;
+  username: string;
+  role: string;
+  must_change_password: boolean;
+}
+
+export interface Component {
+  status: string;
+  detail: string | null;
+}
+
+export interface Health {
+  status: string;
+  components: Record<string, Component>;
+}
+
+export interface Worker {
+  name: string;
+  status: string;
+  last_heartbeat_ts: number | null;
+  seconds_since: number | null;
+  extra: Record<string, Json>;
+  installed: boolean;
+}
+
+export interface Workers {
+  workers: Worker[];
+  generated_at: string;
+  bus_connected: boolean;
 }
 
 export interface Archetype {

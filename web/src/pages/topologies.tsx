@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // All topologies, and forms to make one.
 import type { JSX } from 'preact';
-import { useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { api } from '../api';
 import type { Frame } from '../fold/frame';
 import type { Page, Topology } from '../types';
@@ -12,6 +12,7 @@ import { useAdmin } from '../ui/session';
 /** Event names are full topics here, so the ids that exist have to be known before the stream is opened. */
 const tails = ['changed', 'status', 'deleted', 'mutation.enqueued', 'mutation.failed', 'mutation.cancelled'];
 const shownMax = 200;
+const newcomersMs = 10_000;
 const listPath = `/topologies?limit=${shownMax}`;
 
 function useTopologies(ids: readonly string[]): { rows: Topology[]; total: number; live: ReturnType<typeof useLive> } {
@@ -39,7 +40,14 @@ export function TopologiesPage(): JSX.Element {
   const { rows, total, live } = useTopologies(known);
   const ids = rows.map((t) => t.id);
 
-  if (live.loaded && ids.some((id) => !known.includes(id))) queueMicrotask(() => setKnown(ids));
+  useEffect(() => {
+    if (ids.some((id) => !known.includes(id))) setKnown(ids);
+  }, [ids.join()]);
+  useEffect(() => {
+    // The event of a new topology has a name that could not be asked for yet.
+    const timer = setInterval(() => live.refetch(), newcomersMs);
+    return () => clearInterval(timer);
+  }, []);
   return (
     <main class="page" id="content" tabIndex={-1}>
       <div class="head">

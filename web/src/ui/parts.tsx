@@ -9,7 +9,8 @@ import { useConnection } from './live';
 
 /** Colour by meaning; the word is always there too. */
 const tones: Record<string, string> = {
-  active: 'good', running: 'good', applied: 'good', live: 'good', ok: 'good',
+  active: 'good', running: 'good', applied: 'good', live: 'good', ok: 'good', healthy: 'good',
+  stale: 'warn', failing: 'bad', unhealthy: 'bad',
   degraded: 'warn', deploying: 'busy', tearing_down: 'busy', applying: 'busy', pending: 'idle',
   failed: 'bad', teardown_failed: 'bad', cancelled: 'idle', torn_down: 'idle',
   connecting: 'busy', resuming: 'busy', lost: 'warn', ended: 'bad',
