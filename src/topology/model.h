@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TOPOLOGY_MODEL_H
+#define TOPOLOGY_MODEL_H
+
+/* A topology as plain data: its own row, LANs, deckies, and edges (one decky's membership of one LAN). */
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/attr.h"
+#include "util/err.h"
+#include "util/id.h"
+
+#define TOPO_NAME_SIZE 257 /* 64 characters of UTF-8 */
+#define TOPO_LABEL_SIZE 65
+#define TOPO_IP_SIZE 16
+#define TOPO_CIDR_SIZE 19
+
+enum topo_status {
+#define STATUS(name, word) TOPO_##name,
+#include "topology/status.def"
+#undef STATUS
+	TOPO_STATUS_COUNT
+};
+
+enum decky_state {
+#define DECKY_STATE(name, word) DECKY_##name,
+#include "topology/status.def"
+#undef DECKY_STATE
+	DECKY_STATE_COUNT
+};
+
+struct topo_lan {
+	char id[ID_UUID_SIZE];
+	char name[TOPO_LABEL_SIZE];
+	char subnet[TOPO_CIDR_SIZE];
+	bool is_dmz;
+	bool has_xy[2];
+	double xy[2];
+};
+
+struct topo_decky {
+	char uuid[ID_UUID_SIZE];
+	char name[TOPO_LABEL_SIZE];
+	char archetype[TOPO_LABEL_SIZE]; /* "" when it has none */
+	bool forwards_l3;
+	json_t *services;       /* array of texts, owned */
+	json_t *service_config; /* object of objects, owned */
+	char home_lan_id[ID_UUID_SIZE]; /* "" when it has none */
+	enum decky_state state;
+	char *last_error; /* heap or NULL */
+	json_t *endpoints; /* array, owned */
+	char host_addr[46]; /* the driver's address, "" when it has none */
+	bool has_xy[2];
+	double xy[2];
+};
+
+struct topo_edge {
+	char id[ID_UUID_SIZE];
+	char decky_uuid[ID_UUID_SIZE];
+	char lan_id[ID_UUID_SIZE];
+	char ip[TOPO_IP_SIZE];
+	bool is_bridge;
+	bool forwards_l3;
+};
+
+struct topo {
+	char id[ID_UUID_SIZE];
+	char name[TOPO_NAME_SIZE];
+	bool agent; /* mode: "agent" or "unihost" */
+	char target_host[TOPO_LABEL_SIZE]; /* "" when it has none */
+	enum topo_status status;
+	int64_t version;
+	bool needs_resync;
+	uint64_t created_ms, status_changed_ms;
+	struct topo_lan *lans;
+	struct topo_decky *deckies;
+	struct topo_edge *edges;
+	size_t nlans, ndeckies, nedges;
+};
+
+const char *topo_status_word(enum topo_status s);
+/* The status of that word, or TOPO_STATUS_COUNT. */
+enum topo_status topo_status_find(const char *word);
+const char *decky_state_word(enum decky_state s);
+enum decky_state decky_state_find(const char *word);
+/* Whether contract 5.8 allows the transition. */
+bool topo_status_may(enum topo_status from, enum topo_status to);
+
+/* An empty topology with a new id; NULL without memory. */
+struct topo *topo_new(void);
+void topo_free(struct topo *t);
+/* A deep copy, or NULL without memory. */
+struct topo *topo_copy(const struct topo *t);
+
+/* Room for one more row at the end, zeroed (a decky gets its empty JSON values); NULL without memory. Pointers to rows of the kind become invalid. */
+struct topo_lan *topo_add_lan(struct topo *t);
+struct topo_decky *topo_add_decky(struct topo *t);
+struct topo_edge *topo_add_edge(struct topo *t);
+/* The row must be one of t's. Removing a LAN or decky removes its edges. */
+void topo_remove_lan(struct topo *t, struct topo_lan *lan);
+void topo_remove_decky(struct topo *t, struct topo_decky *decky);
+/* If the edge was the decky's home, its oldest edge left becomes home, or none. */
+void topo_remove_edge(struct topo *t, struct topo_edge *edge);
+
+/* NULL when there is none. Names of LANs are compared without case where `any_case`. */
+struct topo_lan *topo_lan_named(const struct topo *t, const char *name, bool any_case);
+struct topo_lan *topo_lan_by_id(const struct topo *t, const char *id);
+struct topo_decky *topo_decky_named(const struct topo *t, const char *name);
+struct topo_decky *topo_decky_by_uuid(const struct topo *t, const char *uuid);
+struct topo_edge *topo_edge_by_id(const struct topo *t, const char *id);
+struct topo_edge *topo_edge_of(const struct topo *t, const char *decky_uuid, const char *lan_id);
+/* Number of edges of a decky. */
+unsigned topo_degree(const struct topo *t, const char *decky_uuid);
+/* Whether the decky's services hold this name. */
+bool topo_decky_has_service(const struct topo_decky *d, const char *service);
+
+/* Contract 1.4. */
+bool topo_name_ok(const char *name);
+bool topo_lan_name_ok(const char *name);
+bool topo_decky_name_ok(const char *name);
+
+#endif

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Validation of a whole topology. */
+#include "topology/validate.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "topology/catalog.h"
+#include "util/json.h"
+#include "util/sv.h"
+
+enum code {
+#define CODE(name, is_error, deploy) CODE_##name,
+#include "topology/codes.def"
+#undef CODE
+};
+
+static const struct {
+	const char *name;
+	bool is_error, deploy;
+} codes[] = {
+#define CODE(name, is_error, deploy) {#name, is_error, deploy},
+#include "topology/codes.def"
+#undef CODE
+};
+
+struct report {
+	json_t *errors, *warnings;
+	bool deploy;
+};
+
+static void issue(struct report *r, enum code code, const char *kind, const char *name, const char *fmt, ...)
+    A_PRINTF(5, 6);
+
+static void
+issue(struct report *r, enum code code, const char *kind, const char *name, const char *fmt, ...)
+{
+	char message[512];
+	va_list ap;
+
+	if (codes[code].deploy && !r->deploy)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(message, sizeof(message), fmt, ap);
+	va_end(ap);
+	(void)json_array_append_new(codes[code].is_error ? r->errors : r->warnings,
+				    json_pack("{s:s, s:s, s:o, s:o}", "severity",
+					      codes[code].is_error ? "error" : "warning", "code", codes[code].name,
+					      "message", json_view(sv_from(message)), "target",
+					      name ? json_pack("{s:s}", kind, name) : json_object()));
+}
+
+static void
+check_lans(struct report *r, const struct topo *t, const struct topo_world *w)
+{
+	struct cidr a, b;
+	size_t dmz = 0;
+
+	for (size_t i = 0; i < t->nlans; i++) {
+		const struct topo_lan *lan = &t->lans[i];
+		bool good = cidr_parse(lan->subnet, 16, 29, &a) == 0;
+
+		dmz += lan->is_dmz;
+		if (!good)
+			issue(r, CODE_SUBNET_MALFORMED, "lan", lan->name, "subnet '%s' is malformed", lan->subnet);
+		for (size_t j = 0; j < i; j++) {
+			const struct topo_lan *other = &t->lans[j];
+
+			if (sv_eq_ci(sv_from(lan->name), sv_from(other->name)))
+				issue(r, CODE_LAN_NAME_DUP, "lan", lan->name, "LAN '%s' exists twice", lan->name);
+			if (good && cidr_parse(other->subnet, 16, 29, &b) == 0 && cidr_overlap(a, b))
+				issue(r, CODE_SUBNET_OVERLAP, "lan", lan->name, "subnet %s overlaps LAN '%s'", lan->subnet,
+				      other->name);
+		}
+		for (size_t j = 0; good && w && j < w->nused; j++)
+			if (cidr_overlap(a, w->used[j].subnet))
+				issue(r, CODE_SUBNET_OVERLAP, "lan", lan->name,
+				      "subnet %s overlaps LAN '%s' of topology '%s'", lan->subnet, w->used[j].lan,
+				      w->used[j].topology);
+	}
+	if (dmz == 0)
+		issue(r, CODE_DMZ_MISSING, NULL, NULL, "no LAN is the DMZ");
+	if (dmz > 1)
+		issue(r, CODE_DMZ_MULTIPLE, NULL, NULL, "%zu LANs are marked as the DMZ", dmz);
+}
+
+static void
+check_edges(struct report *r, const struct topo *t)
+{
+	for (size_t i = 0; i < t->nedges; i++) {
+		const struct topo_edge *edge = &t->edges[i];
+		const struct topo_lan *lan = topo_lan_by_id(t, edge->lan_id);
+		const struct topo_decky *d = topo_decky_by_uuid(t, edge->decky_uuid);
+		const char *name = d ? d->name : edge->decky_uuid;
+		struct cidr c;
+		uint32_t ip;
+
+		if (!lan) {
+			issue(r, CODE_IP_UNKNOWN_LAN, "decky", name, "decky '%s' has an address on a LAN that is not there",
+			      name);
+			continue;
+		}
+		if (ip_parse(edge->ip, &ip) < 0)
+			issue(r, CODE_IP_MALFORMED, "decky", name, "'%s' is not an address", edge->ip);
+		else if (cidr_parse(lan->subnet, 0, 32, &c) == 0 && !cidr_holds(c, ip))
+			issue(r, CODE_IP_OUT_OF_SUBNET, "decky", name, "%s not in %s", edge->ip, lan->subnet);
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(t->edges[j].lan_id, edge->lan_id) == 0 && strcmp(t->edges[j].ip, edge->ip) == 0)
+				issue(r, CODE_IP_COLLISION, "lan", lan->name, "%s is used twice on LAN '%s'", edge->ip,
+				      lan->name);
+	}
+}
+
+static void
+check_services(struct report *r, const struct topo_decky *d)
+{
+	struct {
+		const char *service;
+		unsigned port;
+	} taken[256];
+	size_t ntaken = 0, i;
+	const json_t *item;
+	json_t *config;
+	const char *key;
+
+	json_array_foreach(d->services, i, item)
+	{
+		const char *name = json_string_value(item);
+		unsigned ports[8];
+		size_t n;
+
+		if (!catalog_service(name)) {
+			issue(r, CODE_UNKNOWN_SERVICE, "decky", d->name, "unknown service '%s'", name);
+			continue;
+		}
+		if (!catalog_available(name))
+			issue(r, CODE_SERVICE_UNAVAILABLE, "decky", d->name,
+			      "service '%s' of decky '%s' is not available in this build and opens no port", name, d->name);
+		n = catalog_tcp_ports(name, ports, ARRAY_LEN(ports));
+		for (size_t p = 0; p < n; p++) {
+			for (size_t k = 0; k < ntaken; k++)
+				if (taken[k].port == ports[p])
+					issue(r, CODE_SERVICE_PORT_DUP, "decky", d->name,
+					      "services '%s' and '%s' of decky '%s' both want port %u", taken[k].service, name,
+					      d->name, ports[p]);
+			if (ntaken < ARRAY_LEN(taken)) {
+				taken[ntaken].service = name;
+				taken[ntaken++].port = ports[p];
+			}
+		}
+	}
+	json_object_foreach(d->service_config, key, config) if (!topo_decky_has_service(d, key))
+	    issue(r, CODE_SERVICE_CFG_UNDECLARED, "decky", d->name, "decky '%s' has configuration for service '%s' but not the service",
+		  d->name, key);
+}
+
+static void
+check_deckies(struct report *r, const struct topo *t)
+{
+	for (size_t i = 0; i < t->ndeckies; i++) {
+		const struct topo_decky *d = &t->deckies[i];
+
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(t->deckies[j].name, d->name) == 0)
+				issue(r, CODE_DECKY_NAME_DUP, "decky", d->name, "decky '%s' exists twice", d->name);
+		if (topo_degree(t, d->uuid) == 0)
+			issue(r, CODE_DECKY_ORPHAN, "decky", d->name, "decky '%s' is on no LAN", d->name);
+		check_services(r, d);
+	}
+}
+
+/* Which LANs a chain of shared deckies joins to the DMZ: grown until nothing is added. */
+static void
+check_reach(struct report *r, const struct topo *t)
+{
+	bool *reached = calloc(t->nlans + 1, sizeof(*reached)), grew = true;
+
+	if (!reached)
+		return;
+	for (size_t i = 0; i < t->nlans; i++)
+		reached[i] = t->lans[i].is_dmz;
+	while (grew) {
+		grew = false;
+		for (size_t i = 0; i < t->nedges; i++) {
+			const struct topo_lan *a = topo_lan_by_id(t, t->edges[i].lan_id), *b;
+
+			for (size_t j = 0; a && reached[a - t->lans] && j < t->nedges; j++) {
+				if (strcmp(t->edges[i].decky_uuid, t->edges[j].decky_uuid) != 0)
+					continue;
+				b = topo_lan_by_id(t, t->edges[j].lan_id);
+				if (!b || reached[b - t->lans])
+					continue;
+				reached[b - t->lans] = grew = true;
+			}
+		}
+	}
+	for (size_t i = 0; i < t->nlans; i++)
+		if (!reached[i])
+			issue(r, CODE_DMZ_ORPHAN, "lan", t->lans[i].name, "no chain of deckies joins LAN '%s' to the DMZ",
+			      t->lans[i].name);
+	free(reached);
+}
+
+json_t *
+topo_validate(const struct topo *t, const struct topo_world *w, bool deploy)
+{
+	struct report r = {json_array(), json_array(), deploy};
+
+	check_lans(&r, t, w);
+	check_edges(&r, t);
+	check_deckies(&r, t);
+	if (deploy)
+		check_reach(&r, t);
+	if (json_array_extend(r.errors, r.warnings) < 0) {
+		json_decref(r.errors);
+		r.errors = NULL;
+	}
+	json_decref(r.warnings);
+	return r.errors;
+}
+
+bool
+topo_has_errors(const json_t *issues)
+{
+	const char *severity = json_get_text(json_array_get(issues, 0), "severity");
+
+	return severity && strcmp(severity, "error") == 0;
+}
+
+void
+topo_error_codes(const json_t *issues, char *dst, size_t dst_size)
+{
+	const json_t *item;
+	size_t i, n = 0;
+
+	dst[0] = 0;
+	/* codes.def is sorted, so walking it gives each code once and in order. */
+	for (size_t c = 0; c < ARRAY_LEN(codes); c++) {
+		bool there = false;
+
+		json_array_foreach(issues, i, item) there |= codes[c].is_error &&
+							     strcmp(json_get_text(item, "code"), codes[c].name) == 0;
+		if (there && n < dst_size)
+			n += (size_t)snprintf(dst + n, dst_size - n, "%s%s", n ? ", " : "", codes[c].name);
+	}
+}
