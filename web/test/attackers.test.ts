@@ -46,13 +46,13 @@ test('new commands come in front, newest first, two hundred at most', () => {
   assert.equal(row?.commands[0]?.command, 'c59');
 });
 
-test('a first observation makes the row, the score completes it', () => {
+test('a first observation makes the row and asks for the rest, the score adds to it', () => {
   const fold = start();
 
-  assert.equal(fold.apply(frame(11, 'attacker.observed', { ...seen, attacker_uuid: 'n', attacker_ip: '10.0.0.9', first: true, commands: [] })), false);
+  assert.equal(fold.apply(frame(11, 'attacker.observed', { ...seen, attacker_uuid: 'n', attacker_ip: '10.0.0.9', first: true, commands: [] })), true);
   assert.equal(fold.apply(frame(12, 'attacker.scored', {
     attacker_uuid: 'n', attacker_ip: '10.0.0.9', event_count: 7, service_count: 1, decky_count: 1, bounty_count: 0, credential_count: 0,
-    is_traversal: false, changed: { services: ['ssh'], deckies: ['web'] },
+    is_traversal: false, changed: { services: ['ssh'], deckies: ['web'], service_activity: { interacted: [], scanned: ['ssh'] } },
   })), false);
   assert.equal(fold.apply(frame(13, 'identity.formed', { identity_uuid: 'i9', observation_uuids: ['n'], by: 'engine' })), false);
   assert.deepEqual(fold.rows.get('n'), attacker('n', '10.0.0.9', {

@@ -40,8 +40,12 @@ export class AttackersFold {
 
     const uuid = text(f.data.payload['attacker_uuid']);
     if (f.data.type === 'observed' && f.data.payload['first'] === true && !this.rows.has(uuid)) {
-      this.rows.set(uuid, { ...empty, uuid, ip: text(f.data.payload['attacker_ip']) });
+      const row = { ...empty, uuid, ip: text(f.data.payload['attacker_ip']) };
+      this.rows.set(uuid, row);
       this.total++;
+      observed(row, f.data);
+      // Shown at once; what earlier frames of its transaction said about it is read.
+      return true;
     }
     const row = this.rows.get(uuid);
     if (!row) return f.data.type !== 'session.started' && f.data.type !== 'session.ended';
@@ -134,7 +138,9 @@ function scored(row: Attacker, d: EventData): void {
   for (const key of ['event_count', 'service_count', 'decky_count', 'bounty_count', 'credential_count'] as const)
     row[key] = numberOr(p[key], row[key]);
   if (typeof p['is_traversal'] === 'boolean') row.is_traversal = p['is_traversal'];
-  Object.assign(row, { updated_at: toTime(d.ts) }, record(p['changed']) ?? {}, { uuid: row.uuid });
+  // Only columns of the list: the detail has more.
+  const changed = Object.entries(record(p['changed']) ?? {}).filter(([key]) => key in row && key !== 'uuid');
+  Object.assign(row, Object.fromEntries(changed), { updated_at: toTime(d.ts) });
 }
 
 function fingerprinted(row: Attacker, d: EventData): void {

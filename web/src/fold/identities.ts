@@ -109,7 +109,7 @@ export class IdentitiesFold {
     const row = this.rows.get(uuid);
 
     if (!row) return true;
-    Object.assign(row, { updated_at: at }, changed, { uuid });
+    Object.assign(row, changed, { uuid, updated_at: at });
     return false;
   }
 }
