@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One HTTP exchange with the API server. */
+#include "cli/rest.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/buf.h"
+#include "util/clock.h"
+#include "util/file.h"
+#include "util/json.h"
+
+#define DEFAULT_URL	"http://127.0.0.1:8000"
+#define ANSWER_MAX	(64u * 1024 * 1024)
+#define TOKEN_MAX	8192
+#define CONNECT_S	5L
+#define TOTAL_S		60L
+#define READYZ_PAUSE_MS 50
+
+static const char *
+server_url(const struct cli *c)
+{
+	const char *url = c->url ? c->url : getenv("DECNET_URL");
+
+	return url && *url ? url : DEFAULT_URL;
+}
+
+/* Heap; NULL when there is none. */
+static char *
+read_token(void)
+{
+	const char *text = getenv("DECNET_TOKEN"), *home = getenv("HOME");
+	char path[1200], *token = NULL;
+
+	if (text && *text)
+		return strdup(text);
+	(void)snprintf(path, sizeof(path), "%s/.decnet/token", home && *home ? home : "/root");
+	if (file_read(path, TOKEN_MAX, &token, NULL) < 0)
+		return NULL;
+	token[strcspn(token, "\r\n")] = '\0';
+	return token;
+}
+
+static size_t
+on_bytes(char *p, size_t size, size_t n, void *user)
+{
+	return buf_put(user, (struct sv){p, size * n}) == 0 ? size * n : 0;
+}
+
+static struct curl_slist *
+make_headers(void)
+{
+	char *token = read_token();
+	struct curl_slist *list = curl_slist_append(NULL, "Content-Type: application/json"),
+			  *longer;
+	char line[TOKEN_MAX + 64];
+
+	/* No pause for "100 Continue". */
+	longer = curl_slist_append(list, "Expect:");
+	list = longer ? longer : list;
+	if (token && *token) {
+		(void)snprintf(line, sizeof(line), "Authorization: Bearer %s", token);
+		longer = curl_slist_append(list, line);
+		list = longer ? longer : list;
+	}
+	free(token);
+	return list;
+}
+
+static int
+exchange(CURL *h, const char *url, const char *method, const char *body, struct buf *out,
+	 long *ret_status, struct err *e)
+{
+	struct curl_slist *headers = make_headers();
+	char why[CURL_ERROR_SIZE] = "";
+	CURLcode code;
+
+	(void)curl_easy_setopt(h, CURLOPT_URL, url);
+	(void)curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, method);
+	(void)curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
+	(void)curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
+	(void)curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+	(void)curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
+	(void)curl_easy_setopt(h, CURLOPT_TIMEOUT, TOTAL_S);
+	(void)curl_easy_setopt(h, CURLOPT_ERRORBUFFER, why);
+	(void)curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_bytes);
+	(void)curl_easy_setopt(h, CURLOPT_WRITEDATA, out);
+	if (body)
+		(void)curl_easy_setopt(h, CURLOPT_POSTFIELDS, body);
+	code = curl_easy_perform(h);
+	(void)curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, ret_status);
+	curl_slist_free_all(headers);
+	if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL)
+		return err_set(e, -EINVAL, "%s: not a URL of the server", url);
+	if (code != CURLE_OK)
+		return err_set(e, -EHOSTUNREACH, "%s", *why ? why : curl_easy_strerror(code));
+	return 0;
+}
+
+int
+rest_call(const struct cli *c, const char *method, const char *path, const json_t *body,
+	  struct rest_answer *ret_answer, struct err *e)
+{
+	const char *base = server_url(c);
+	size_t n = strlen(base);
+	bool root = strncmp(path, "//", 2) == 0;
+	struct rest_answer a = {0};
+	char *sent = body ? json_text(body) : NULL;
+	CURL *h = curl_easy_init();
+	char url[4096];
+	struct buf out;
+	int r;
+
+	while (n > 0 && base[n - 1] == '/')
+		n--;
+	buf_init(&out, ANSWER_MAX);
+	if (!h || (body && !sent))
+		r = err_set(e, -ENOMEM, "out of memory");
+	else if ((size_t)snprintf(url, sizeof(url), "%.*s%s%s", (int)n, base, root ? "" : "/api/v1",
+				  path + root) >= sizeof(url))
+		r = err_set(e, -EINVAL, "URL too long");
+	else
+		r = exchange(h, url, method, sent, &out, &a.status, e);
+	if (r == 0) {
+		a.text = out.n ? buf_take(&out) : strdup("");
+		if (!a.text)
+			r = err_set(e, -ENOMEM, "out of memory");
+	}
+	if (r == 0 && json_parse(sv_from(a.text), &a.json, NULL) < 0)
+		a.json = NULL;
+	if (r == 0)
+		*ret_answer = a;
+	buf_fini(&out);
+	free(sent);
+	curl_easy_cleanup(h);
+	return r;
+}
+
+void
+rest_fini(struct rest_answer *a)
+{
+	free(a->text);
+	json_decref(a->json);
+	*a = (struct rest_answer){0};
+}
+
+int
+rest_exit(long status)
+{
+	if (status >= 200 && status < 300)
+		return CLI_OK;
+	switch (status) {
+	case 401:
+	case 403: return CLI_DENIED;
+	case 404: return CLI_NOT_FOUND;
+	case 409: return CLI_CONFLICT;
+	case 429:
+	case 503: return CLI_UNREACHABLE;
+	default: return CLI_FAILED;
+	}
+}
+
+int
+rest_refused(const struct rest_answer *a)
+{
+	const char *detail = a->json ? json_get_text(a->json, "detail") : NULL;
+	const json_t *errors = a->json ? json_object_get(a->json, "errors") : NULL, *one;
+	size_t i;
+
+	(void)cli_fail(CLI_FAILED, "%s", detail ? detail : "the server refused");
+	json_array_foreach(errors, i, one)
+	{
+		const char *field = json_get_text(one, "field"),
+			   *message = json_get_text(one, "message");
+
+		(void)fprintf(stderr, "  %s: %s\n", field ? field : "", message ? message : "");
+	}
+	return rest_exit(a->status);
+}
+
+int
+rest_wait_ready(const struct cli *c, const struct conf *conf, unsigned timeout_ms)
+{
+	uint64_t end = clock_mono_ms() + timeout_ms;
+	bool v6 = strchr(conf->api_host, ':') != NULL;
+	struct cli here = *c;
+	char url[512];
+
+	/* Our own server, whatever --url says; every address is asked by loopback. */
+	(void)snprintf(url, sizeof(url), "%s://%s%s%s:%u", conf->tls_cert ? "https" : "http",
+		       v6 ? "[" : "",
+		       strcmp(conf->api_host, "0.0.0.0") == 0 ? "127.0.0.1" : conf->api_host,
+		       v6 ? "]" : "", (unsigned)conf->api_port);
+	here.url = url;
+	for (;;) {
+		struct rest_answer a = {0};
+		struct err e = {0};
+		int r = rest_call(&here, "GET", "//readyz", NULL, &a, &e);
+		long status = a.status;
+
+		rest_fini(&a);
+		/* A certificate we do not trust is a server that answers. */
+		if ((r == 0 && status == 200) ||
+		    (r < 0 && conf->tls_cert && strstr(e.msg, "certificate")))
+			return 0;
+		if (clock_mono_ms() >= end)
+			return -ETIMEDOUT;
+		(void)poll(NULL, 0, READYZ_PAUSE_MS);
+	}
+}
