@@ -6,7 +6,7 @@ import { api } from '../api';
 import { concerns, IdentitiesFold, identityEvents } from '../fold/identities';
 import type { Attacker, Evidence, Identity, IdentityDetail, Page } from '../types';
 import { useLive } from '../ui/live';
-import { Chips, Failure, Field, Recent, short, useAction, When } from '../ui/parts';
+import { Chips, Confirm, Failure, Field, Recent, short, useAction, When } from '../ui/parts';
 import { useAdmin } from '../ui/session';
 
 const readMax = 200;
@@ -169,7 +169,7 @@ export function IdentityPage({ id }: { id: string }): JSX.Element {
       </dl>
       <section aria-labelledby="observations-title">
         <h2 id="observations-title">Observations <span class="count">{whole.observations.total}</span></h2>
-        <AttackerTable rows={whole.observations.data} />
+        {admin ? <Decide whole={whole} /> : <AttackerTable rows={whole.observations.data} />}
       </section>
       <EvidenceTable evidence={whole.evidence} names={new Map(whole.observations.data.map((a) => [a.uuid, a.ip]))} />
       <Notes identity={row} admin={admin} />
@@ -177,12 +177,64 @@ export function IdentityPage({ id }: { id: string }): JSX.Element {
   );
 }
 
-export function AttackerTable({ rows }: { rows: Attacker[] }): JSX.Element {
+/** What an analyst knows better: part observations from this identity, or join another one to it. */
+function Decide({ whole }: { whole: Whole }): JSX.Element {
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const [other, setOther] = useState('');
+  const action = useAction();
+  const uuid = whole.identity.uuid;
+  const parts = whole.observations.data.filter((a) => chosen.has(a.uuid)).map((a) => a.uuid);
+
+  const choose = (id: string): void => {
+    const next = new Set(chosen);
+    if (!next.delete(id)) next.add(id);
+    setChosen(next);
+  };
+  const split = (): void =>
+    action.run(async () => {
+      const made = await api.post<{ new_identity_uuid: string }>(`/identities/${uuid}/split`, { observation_uuids: parts });
+      setChosen(new Set());
+      return `They are now identity ${made.new_identity_uuid}`;
+    });
+  const merge = (ev: Event): void => {
+    ev.preventDefault();
+    action.run(async () => {
+      await api.post('/identities/merge', { winner_uuid: uuid, loser_uuid: other.trim() });
+      setOther('');
+      return 'Merged into this identity';
+    });
+  };
+  return (
+    <>
+      <AttackerTable rows={whole.observations.data} chosen={chosen} choose={choose} />
+      <div class="row decide">
+        <Confirm label="Split off the chosen" disabled={action.busy || parts.length === 0}
+          question={`Make ${parts.length === 1 ? 'this address' : `these ${parts.length} addresses`} an identity of its own? The engine will not join them again.`}
+          act={split} />
+        <form class="row" onSubmit={merge}>
+          <input name="other" aria-label="Identifier of another identity" placeholder="identifier of another identity" required
+            pattern="[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}" value={other} onInput={(e) => setOther(e.currentTarget.value)} />
+          <button disabled={action.busy}>Merge it into this one</button>
+        </form>
+      </div>
+      <Failure error={action.error} />
+      {action.done && <p class="notice" role="status">{action.done}</p>}
+    </>
+  );
+}
+
+export function AttackerTable(props: {
+  rows: Attacker[];
+  chosen?: ReadonlySet<string>;
+  choose?(uuid: string): void;
+}): JSX.Element {
+  const { rows, chosen, choose } = props;
   return (
     <div class="scroll">
       <table class="attackers">
         <thead>
           <tr>
+            {choose && <th />}
             <th>Address</th><th class="num">Events</th><th class="num">Credentials</th><th>Services</th><th>Deckies</th>
             <th>First seen</th><th>Last seen</th><th>Identity</th>
           </tr>
@@ -190,6 +242,12 @@ export function AttackerTable({ rows }: { rows: Attacker[] }): JSX.Element {
         <tbody>
           {rows.map((a) => (
             <tr key={a.uuid} data-attacker={a.ip}>
+              {choose && (
+                <td>
+                  <input type="checkbox" aria-label={`Choose ${a.ip}`} checked={chosen?.has(a.uuid) ?? false}
+                    onChange={() => choose(a.uuid)} />
+                </td>
+              )}
               <td>
                 <a href={`#/attackers/${a.uuid}`}><code>{a.ip}</code></a>
                 {a.is_traversal && <span class="tag" title={a.traversal_path ?? ''}>moved on</span>}
