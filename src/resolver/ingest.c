@@ -14,7 +14,6 @@
 #include "store/log.h"
 
 #define SOURCE_SIZE 17
-#define SOURCES_MAX 64 /* decoy processes in one batch; more are refused and sent again */
 
 struct source {
 	uint64_t id;
@@ -36,7 +35,7 @@ struct batch {
 	size_t n;
 	struct visitor *visitors;
 	size_t nvisitors;
-	struct source sources[SOURCES_MAX];
+	struct source sources[INGEST_SOURCES_MAX];
 	size_t nsources;
 };
 
@@ -59,7 +58,7 @@ source_of(struct batch *b, uint64_t id, struct source **ret, struct err *e)
 			return 0;
 		}
 	}
-	if (b->nsources == SOURCES_MAX)
+	if (b->nsources == INGEST_SOURCES_MAX)
 		return err_set(e, -ENOBUFS, "too many decoy processes in one batch");
 	source_text(id, text);
 	s->id = id;
@@ -72,19 +71,30 @@ source_of(struct batch *b, uint64_t id, struct source **ret, struct err *e)
 	return 0;
 }
 
-/* Keep what was not committed before; numbers of one source rise. */
+/* Keep what comes next; numbers of one source rise by one. */
 static int
-select_new(struct batch *b, const struct sighting *v, size_t n, size_t *ret_repeated, struct err *e)
+select_new(struct batch *b, const struct sighting *v, size_t n, const struct capture_ack *start,
+	   struct ingest_result *res, struct err *e)
 {
 	struct source *s = NULL;
 	int r;
 
 	for (size_t i = 0; i < n; i++) {
+		if (v[i].no == 0)
+			continue;
 		r = source_of(b, v[i].source, &s, e);
 		if (r < 0)
 			return r;
 		if (v[i].no <= s->last) {
-			++*ret_repeated;
+			res->repeated++;
+			continue;
+		}
+		if (v[i].no > s->last + 1 &&
+		    !(start && start->source == v[i].source && start->no == (uint64_t)v[i].no)) {
+			res->early++;
+			if (res->gap.no == 0 ||
+			    (res->gap.source == v[i].source && (uint64_t)v[i].no < res->gap.no))
+				res->gap = (struct capture_ack){v[i].source, (uint64_t)v[i].no};
 			continue;
 		}
 		s->last = v[i].no;
@@ -282,9 +292,10 @@ write_sources(struct batch *b, struct err *e)
 }
 
 static int
-write_all(struct batch *b, const struct sighting *v, size_t n, size_t *ret_repeated, struct err *e)
+write_all(struct batch *b, const struct sighting *v, size_t n, const struct capture_ack *start,
+	  struct ingest_result *res, struct err *e)
 {
-	int r = select_new(b, v, n, ret_repeated, e);
+	int r = select_new(b, v, n, start, res, e);
 
 	if (r == 0)
 		r = open_visitors(b, e);
@@ -319,9 +330,22 @@ batch_fini(struct batch *b)
 	free(b->visitors);
 }
 
+static void
+set_result(const struct batch *b, struct ingest_result *res)
+{
+	res->flushed = b->n;
+	res->position = b->n ? b->logs[b->n - 1].id : 0;
+	for (size_t i = 0; i < b->nsources; i++) {
+		if (b->sources[i].last > 0)
+			res->acks[res->nacks++] = (struct capture_ack){
+				b->sources[i].id, (uint64_t)b->sources[i].last};
+	}
+	journal_take(b->db, &res->rows);
+}
+
 int
 ingest_batch(struct db *db, const struct sighting *v, size_t n, uint64_t now_ms,
-	     struct ingest_result *ret, struct err *e)
+	     const struct capture_ack *start, struct ingest_result *ret, struct err *e)
 {
 	struct batch b = {.db = db, .now_ms = now_ms};
 	struct ingest_result result = {0};
@@ -334,16 +358,14 @@ ingest_batch(struct db *db, const struct sighting *v, size_t n, uint64_t now_ms,
 	r = db_begin_write(db, e);
 	if (r < 0)
 		goto out;
-	r = write_all(&b, v, n, &result.repeated, e);
+	r = write_all(&b, v, n, start, &result, e);
 	if (r == 0)
 		r = db_commit(db, e);
 	else
 		db_rollback(db);
 	if (r < 0)
 		goto out;
-	result.flushed = b.n;
-	result.position = b.n ? b.logs[b.n - 1].id : 0;
-	journal_take(db, &result.rows);
+	set_result(&b, &result);
 	*ret = result;
 out:
 	batch_fini(&b);

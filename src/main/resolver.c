@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* decnet-resolver: takes captures in, keeps attacker rows, resolves identities. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bus/client.h"
+#include "resolver/resolver.h"
+#include "store/db.h"
+#include "util/conf.h"
+#include "util/fdpass.h"
+#include "util/log.h"
+#include "util/loop.h"
+#include "util/pool.h"
+
+#define PROGRAM	   "decnet-resolver"
+#define QUEUE_JOBS 8 /* a batch, two heartbeats, retention */
+
+struct program {
+	struct conf conf;
+	struct loop *loop;
+	struct pool *pool;
+	struct bus_client *bus;
+	struct resolver *resolver;
+};
+
+static int
+store_init(void *user, void **ret_state, struct err *e)
+{
+	const struct conf *conf = user;
+
+	return db_open(conf->db_url, DB_READ_WRITE, (struct db **)ret_state, e);
+}
+
+static void
+store_fini(void *state)
+{
+	db_close(state);
+}
+
+static void
+on_signal(void *user, int signo)
+{
+	struct program *p = user;
+
+	log_event(LV_INFO, "process.stop", KV_I("signal", signo));
+	loop_stop(p->loop);
+}
+
+/* -EINVAL: the environment cannot be used. */
+static int
+open_all(struct program *p, struct err *e)
+{
+	static const int signals[] = {SIGTERM, SIGINT, 0};
+	const struct pool_ops ops = {.init = store_init, .fini = store_fini, .user = &p->conf};
+	int channel = fdpass_inherited("DECNET_FD_CAPTURE");
+	int r;
+
+	if (channel < 0)
+		return err_set(
+			e, -EINVAL,
+			"DECNET_FD_CAPTURE: no capture channel; decnet up starts this process");
+	r = loop_new(&p->loop, e);
+	if (r == 0)
+		r = loop_signals(p->loop, signals, on_signal, p);
+	if (r == 0)
+		r = db_migrate(p->conf.db_url, e);
+	/* One thread: captures are stored in the order in which they came. */
+	if (r == 0)
+		r = pool_new(p->loop, 1, QUEUE_JOBS, &ops, &p->pool, e);
+	if (r == 0)
+		r = bus_client_new(p->loop, &p->conf, "resolver", NULL, NULL, &p->bus, e);
+	if (r < 0) {
+		(void)close(channel);
+		return r;
+	}
+	return resolver_new(p->loop, &p->conf, p->pool, p->bus, channel, &p->resolver, e);
+}
+
+static int
+serve(struct program *p, struct err *e)
+{
+	int r = open_all(p, e);
+
+	if (r == 0) {
+		log_plain(LV_INFO, "process.start");
+		fdpass_ready();
+		r = loop_run(p->loop);
+		if (r < 0)
+			r = err_set(e, r, "loop: %s", strerror(-r));
+	}
+	if (p->resolver)
+		resolver_stop(p->resolver);
+	/* The pool first: its last answers still find everything that they point at. */
+	pool_free(p->pool);
+	resolver_free(p->resolver);
+	bus_client_free(p->bus);
+	loop_free(p->loop);
+	return r;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct program p = {0};
+	struct err e = {0};
+	int r;
+
+	(void)argv;
+	if (argc > 1) {
+		(void)fprintf(stderr, "usage: " PROGRAM " (settings come from the environment)\n");
+		return 2;
+	}
+	(void)signal(SIGPIPE, SIG_IGN);
+	r = conf_load(&p.conf, &e);
+	if (r == 0) {
+		conf_log(&p.conf, PROGRAM);
+		r = serve(&p, &e);
+	}
+	conf_fini(&p.conf);
+	if (r == 0)
+		return 0;
+	(void)fprintf(stderr, PROGRAM ": %s\n", err_text(&e));
+	return r == -EINVAL ? 2 : 1;
+}
