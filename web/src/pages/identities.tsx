@@ -234,7 +234,7 @@ export function AttackerTable(props: {
       <table class="attackers">
         <thead>
           <tr>
-            {choose && <th />}
+            {choose && <td />}
             <th>Address</th><th class="num">Events</th><th class="num">Credentials</th><th>Services</th><th>Deckies</th>
             <th>First seen</th><th>Last seen</th><th>Identity</th>
           </tr>

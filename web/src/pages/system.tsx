@@ -92,7 +92,7 @@ function Processes(props: { workers: Workers; admin: boolean; reread(): Promise<
       <Failure error={action.error} />
       <div class="scroll">
         <table>
-          <thead><tr><th>Name</th><th>State</th><th class="num">Last sign of life</th><th class="num">Process</th><th /></tr></thead>
+          <thead><tr><th>Name</th><th>State</th><th class="num">Last sign of life</th><th class="num">Process</th><td /></tr></thead>
           <tbody>
             {props.workers.workers.map((w) => (
               <tr key={w.name} data-worker={w.name}>
@@ -132,7 +132,7 @@ function Users({ users, reread }: { users: User[]; reread(): Promise<void> }): J
       <Failure error={action.error} />
       <div class="scroll">
         <table>
-          <thead><tr><th>Name</th><th>Role</th><th>Password</th><th /></tr></thead>
+          <thead><tr><th>Name</th><th>Role</th><th>Password</th><td /></tr></thead>
           <tbody>
             {users.map((u) => (
               <tr key={u.uuid} data-user={u.username}>

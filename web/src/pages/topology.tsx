@@ -128,7 +128,7 @@ function Queue(props: { queue: Mutation[]; finished: Finished[]; admin: boolean;
       ) : (
         <div class="scroll">
           <table>
-            <thead><tr><th>Operation</th><th>State</th><th>Payload</th><th>Requested</th><th /></tr></thead>
+            <thead><tr><th>Operation</th><th>State</th><th>Payload</th><th>Requested</th><td /></tr></thead>
             <tbody>
               {props.queue.map((m) => (
                 <tr key={m.id} data-mutation={m.id}>
