@@ -26,7 +26,8 @@ ip_parse(const char *text, uint32_t *ret)
 
 		if (part.n > 3 || (part.n > 1 && part.p[0] == '0') || sv_u64(part, 255, &value) < 0)
 			return -EBADMSG;
-		/* A cut at the end and an empty rest look alike: the last part must end the text. */
+		/* A cut at the end and an empty rest look alike: the last part must end the text.
+		 */
 		if (i < 3 && part.p + part.n == text + strlen(text))
 			return -EBADMSG;
 		ip = ip << 8 | (uint32_t)value;
@@ -40,7 +41,8 @@ ip_parse(const char *text, uint32_t *ret)
 void
 ip_text(uint32_t ip, char dst[TOPO_IP_SIZE])
 {
-	(void)snprintf(dst, TOPO_IP_SIZE, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
+	(void)snprintf(dst, TOPO_IP_SIZE, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255,
+		       ip & 255);
 }
 
 int
@@ -52,7 +54,8 @@ cidr_parse(const char *text, unsigned min_bits, unsigned max_bits, struct cidr *
 	uint64_t bits;
 
 	if (sv_copy(head, ip, sizeof(ip)) < 0 || ip_parse(ip, &c.base) < 0 || rest.n > 2 ||
-	    (rest.n > 1 && rest.p[0] == '0') || sv_u64(rest, max_bits, &bits) < 0 || bits < min_bits)
+	    (rest.n > 1 && rest.p[0] == '0') || sv_u64(rest, max_bits, &bits) < 0 ||
+	    bits < min_bits)
 		return -EBADMSG;
 	c.bits = (unsigned)bits;
 	if (c.base & ~mask_of(c.bits))
@@ -90,7 +93,8 @@ taken_until(const struct topo_world *w, const struct topo *t, struct cidr c)
 
 	for (size_t i = 0; i < w->nused; i++)
 		if (cidr_overlap(w->used[i].subnet, c))
-			return (uint64_t)w->used[i].subnet.base + (UINT64_C(1) << (32 - w->used[i].subnet.bits));
+			return (uint64_t)w->used[i].subnet.base +
+			       (UINT64_C(1) << (32 - w->used[i].subnet.bits));
 	for (size_t i = 0; t && i < t->nlans; i++)
 		if (cidr_parse(t->lans[i].subnet, 0, 32, &own) == 0 && cidr_overlap(own, c))
 			return (uint64_t)own.base + (UINT64_C(1) << (32 - own.bits));
@@ -98,7 +102,8 @@ taken_until(const struct topo_world *w, const struct topo *t, struct cidr c)
 }
 
 int
-topo_next_subnet(const struct topo_world *w, const struct topo *t, struct cidr base, struct cidr *ret)
+topo_next_subnet(const struct topo_world *w, const struct topo *t, struct cidr base,
+		 struct cidr *ret)
 {
 	uint64_t at = base.base, end = at + (UINT64_C(1) << (32 - base.bits)), next;
 

@@ -16,7 +16,8 @@ struct cidr {
 };
 
 /* `a.b.c.d/n`, strictly: no leading zeros, host bits zero, min <= n <= max. 0 or -EBADMSG. */
-int cidr_parse(const char *text, unsigned min_bits, unsigned max_bits, struct cidr *ret) A_NODISCARD;
+int cidr_parse(const char *text, unsigned min_bits, unsigned max_bits,
+	       struct cidr *ret) A_NODISCARD;
 void cidr_text(struct cidr c, char dst[TOPO_CIDR_SIZE]);
 bool cidr_overlap(struct cidr a, struct cidr b);
 bool cidr_holds(struct cidr c, uint32_t ip);
@@ -37,9 +38,12 @@ struct topo_world {
 	size_t nused;
 };
 
-/* The lowest /24 of `base` that overlaps neither `used` nor a LAN of t (which may be NULL). 0 or -EADDRNOTAVAIL. */
-int topo_next_subnet(const struct topo_world *w, const struct topo *t, struct cidr base, struct cidr *ret) A_NODISCARD;
+/* The lowest /24 of `base` that overlaps neither `used` nor a LAN of t (which may be NULL). 0 or
+ * -EADDRNOTAVAIL. */
+int topo_next_subnet(const struct topo_world *w, const struct topo *t, struct cidr base,
+		     struct cidr *ret) A_NODISCARD;
 /* The lowest free host address of the LAN after its gateway. 0 or -EADDRNOTAVAIL. */
-int topo_next_ip(const struct topo *t, const struct topo_lan *lan, char dst[TOPO_IP_SIZE]) A_NODISCARD;
+int topo_next_ip(const struct topo *t, const struct topo_lan *lan,
+		 char dst[TOPO_IP_SIZE]) A_NODISCARD;
 
 #endif

@@ -94,9 +94,8 @@ catalog_tcp_ports(const char *name, unsigned *ports, size_t max)
 	const json_t *list = json_object_get(catalog_service(name), "tcp_ports"), *port;
 	size_t i, n = 0;
 
-	json_array_foreach(list, i, port)
-		if (n < max)
-			ports[n++] = (unsigned)json_integer_value(port);
+	json_array_foreach(list, i, port) if (n < max) ports[n++] =
+		(unsigned)json_integer_value(port);
 	return n;
 }
 
@@ -112,7 +111,10 @@ show(const json_t *value, char *dst, size_t n)
 {
 	char *text = json_is_string(value) ? NULL : json_text(value);
 
-	(void)snprintf(dst, n, "%.64s", text ? text : json_is_string(value) ? json_string_value(value) : "?");
+	(void)snprintf(dst, n, "%.64s",
+		       text		       ? text
+		       : json_is_string(value) ? json_string_value(value)
+					       : "?");
 	free(text);
 }
 
@@ -166,9 +168,8 @@ allowed(const json_t *words, const char *text)
 	const json_t *word;
 	size_t i;
 
-	json_array_foreach(words, i, word)
-		if (text && strcmp(json_string_value(word), text) == 0)
-			return true;
+	json_array_foreach(words, i, word) if (text && strcmp(json_string_value(word), text) ==
+							       0) return true;
 	return false;
 }
 
@@ -184,10 +185,12 @@ refuse_word(struct check *c, const json_t *words, const json_t *value)
 	{
 		size_t n = strlen(list);
 
-		(void)snprintf(list + n, sizeof(list) - n, "%s%s", i ? ", " : "", json_string_value(word));
+		(void)snprintf(list + n, sizeof(list) - n, "%s%s", i ? ", " : "",
+			       json_string_value(word));
 	}
 	c->failed = true;
-	(void)snprintf(c->text, sizeof(c->text), "%s: '%s' not in allowed values [%s]", c->key, shown, list);
+	(void)snprintf(c->text, sizeof(c->text), "%s: '%s' not in allowed values [%s]", c->key,
+		       shown, list);
 	return NULL;
 }
 
@@ -220,13 +223,15 @@ check_multi(struct check *c, const json_t *words, const json_t *value)
 static int
 base64_digit(char c)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	const char *at = c ? strchr(digits, c) : NULL;
 
 	return at ? (int)(at - digits) : -1;
 }
 
-/* Decode in place; the number of bytes, or -1. RFC 4648 with padding, white space between is skipped. */
+/* Decode in place; the number of bytes, or -1. RFC 4648 with padding, white space between is
+ * skipped. */
 static ssize_t
 base64_decode(char *text)
 {
@@ -276,7 +281,7 @@ check_area(struct check *c, const json_t *value)
 		return refuse(c, "out of memory", NULL);
 	n = base64_decode(copy);
 	kept = n < 0 || !sv_utf8((struct sv){copy, (size_t)n}) ? refuse(c, "invalid base64", NULL)
-								: json_stringn(copy, (size_t)n);
+							       : json_stringn(copy, (size_t)n);
 	free(copy);
 	return kept;
 }
@@ -292,8 +297,9 @@ check_value(struct check *c, const json_t *field, const json_t *value)
 	if (strcmp(type, "bool") == 0)
 		return check_bool(c, value);
 	if (strcmp(type, "enum") == 0)
-		return allowed(words, json_string_value(value)) ? json_string(json_string_value(value))
-								: refuse_word(c, words, value);
+		return allowed(words, json_string_value(value))
+			       ? json_string(json_string_value(value))
+			       : refuse_word(c, words, value);
 	if (strcmp(type, "multi_enum") == 0)
 		return check_multi(c, words, value);
 	if (strcmp(type, "textarea") == 0)
@@ -321,7 +327,8 @@ catalog_check_config(const char *service, const json_t *config, catalog_bad_fn *
 
 		if (!field) {
 			(void)refuse(&c, "unknown config key", NULL);
-		} else if (!json_is_null(value) && !(json_is_string(value) && json_string_length(value) == 0)) {
+		} else if (!json_is_null(value) &&
+			   !(json_is_string(value) && json_string_length(value) == 0)) {
 			good = check_value(&c, field, value);
 			if (good && json_object_set_new(kept, key, good) < 0)
 				(void)refuse(&c, "out of memory", NULL);

@@ -22,7 +22,8 @@ static const char *const state_words[] = {
 /* Contract 5.8, a bit for each status that may follow. */
 static const unsigned may_follow[TOPO_STATUS_COUNT] = {
 	[TOPO_PENDING] = 1u << TOPO_DEPLOYING | 1u << TOPO_TORN_DOWN,
-	[TOPO_DEPLOYING] = 1u << TOPO_ACTIVE | 1u << TOPO_FAILED | 1u << TOPO_DEGRADED | 1u << TOPO_TEARING_DOWN,
+	[TOPO_DEPLOYING] = 1u << TOPO_ACTIVE | 1u << TOPO_FAILED | 1u << TOPO_DEGRADED |
+			   1u << TOPO_TEARING_DOWN,
 	[TOPO_ACTIVE] = 1u << TOPO_DEGRADED | 1u << TOPO_TEARING_DOWN,
 	[TOPO_DEGRADED] = 1u << TOPO_ACTIVE | 1u << TOPO_TEARING_DOWN,
 	[TOPO_FAILED] = 1u << TOPO_TEARING_DOWN,
@@ -154,7 +155,10 @@ copy_decky(struct topo *t, const struct topo_decky *src)
 	d->service_config = json_deep_copy(src->service_config);
 	d->endpoints = json_deep_copy(src->endpoints);
 	d->last_error = src->last_error ? strdup(src->last_error) : NULL;
-	return d->services && d->service_config && d->endpoints && !src->last_error == !d->last_error ? 0 : -ENOMEM;
+	return d->services && d->service_config && d->endpoints &&
+			       !src->last_error == !d->last_error
+		       ? 0
+		       : -ENOMEM;
 }
 
 struct topo *
@@ -253,7 +257,8 @@ struct topo_lan *
 topo_lan_named(const struct topo *t, const char *name, bool any_case)
 {
 	for (size_t i = 0; i < t->nlans; i++)
-		if (any_case ? sv_eq_ci(sv_from(t->lans[i].name), sv_from(name)) : strcmp(t->lans[i].name, name) == 0)
+		if (any_case ? sv_eq_ci(sv_from(t->lans[i].name), sv_from(name))
+			     : strcmp(t->lans[i].name, name) == 0)
 			return &t->lans[i];
 	return NULL;
 }
@@ -298,7 +303,8 @@ struct topo_edge *
 topo_edge_of(const struct topo *t, const char *decky_uuid, const char *lan_id)
 {
 	for (size_t i = 0; i < t->nedges; i++)
-		if (strcmp(t->edges[i].decky_uuid, decky_uuid) == 0 && strcmp(t->edges[i].lan_id, lan_id) == 0)
+		if (strcmp(t->edges[i].decky_uuid, decky_uuid) == 0 &&
+		    strcmp(t->edges[i].lan_id, lan_id) == 0)
 			return &t->edges[i];
 	return NULL;
 }
@@ -319,9 +325,8 @@ topo_decky_has_service(const struct topo_decky *d, const char *service)
 	const json_t *item;
 	size_t i;
 
-	json_array_foreach(d->services, i, item)
-		if (strcmp(json_string_value(item), service) == 0)
-			return true;
+	json_array_foreach(d->services, i,
+			   item) if (strcmp(json_string_value(item), service) == 0) return true;
 	return false;
 }
 

@@ -2,7 +2,8 @@
 #ifndef TOPOLOGY_MODEL_H
 #define TOPOLOGY_MODEL_H
 
-/* A topology as plain data: its own row, LANs, deckies, and edges (one decky's membership of one LAN). */
+/* A topology as plain data: its own row, LANs, deckies, and edges (one decky's membership of one
+ * LAN). */
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -13,10 +14,10 @@
 #include "util/err.h"
 #include "util/id.h"
 
-#define TOPO_NAME_SIZE 257 /* 64 characters of UTF-8 */
+#define TOPO_NAME_SIZE	257 /* 64 characters of UTF-8 */
 #define TOPO_LABEL_SIZE 65
-#define TOPO_IP_SIZE 16
-#define TOPO_CIDR_SIZE 19
+#define TOPO_IP_SIZE	16
+#define TOPO_CIDR_SIZE	19
 
 enum topo_status {
 #define STATUS(name, word) TOPO_##name,
@@ -46,12 +47,12 @@ struct topo_decky {
 	char name[TOPO_LABEL_SIZE];
 	char archetype[TOPO_LABEL_SIZE]; /* "" when it has none */
 	bool forwards_l3;
-	json_t *services;       /* array of texts, owned */
-	json_t *service_config; /* object of objects, owned */
+	json_t *services;		/* array of texts, owned */
+	json_t *service_config;		/* object of objects, owned */
 	char home_lan_id[ID_UUID_SIZE]; /* "" when it has none */
 	enum decky_state state;
-	char *last_error; /* heap or NULL */
-	json_t *endpoints; /* array, owned */
+	char *last_error;   /* heap or NULL */
+	json_t *endpoints;  /* array, owned */
 	char host_addr[46]; /* the driver's address, "" when it has none */
 	bool has_xy[2];
 	double xy[2];
@@ -69,7 +70,7 @@ struct topo_edge {
 struct topo {
 	char id[ID_UUID_SIZE];
 	char name[TOPO_NAME_SIZE];
-	bool agent; /* mode: "agent" or "unihost" */
+	bool agent;			   /* mode: "agent" or "unihost" */
 	char target_host[TOPO_LABEL_SIZE]; /* "" when it has none */
 	enum topo_status status;
 	int64_t version;
@@ -95,7 +96,8 @@ void topo_free(struct topo *t);
 /* A deep copy, or NULL without memory. */
 struct topo *topo_copy(const struct topo *t);
 
-/* Room for one more row at the end, zeroed (a decky gets its empty JSON values); NULL without memory. Pointers to rows of the kind become invalid. */
+/* Room for one more row at the end, zeroed (a decky gets its empty JSON values); NULL without
+ * memory. Pointers to rows of the kind become invalid. */
 struct topo_lan *topo_add_lan(struct topo *t);
 struct topo_decky *topo_add_decky(struct topo *t);
 struct topo_edge *topo_add_edge(struct topo *t);

@@ -52,7 +52,8 @@ topo_refusal_fini(struct topo_refusal *r)
 	r->issues = NULL;
 }
 
-static int refuse(struct topo_refusal *r, int status, const char *field, const char *fmt, ...) A_PRINTF(4, 5);
+static int refuse(struct topo_refusal *r, int status, const char *field, const char *fmt, ...)
+	A_PRINTF(4, 5);
 
 static int
 refuse(struct topo_refusal *r, int status, const char *field, const char *fmt, ...)
@@ -85,8 +86,8 @@ topo_op_validate(const struct topo *t, const struct topo_world *w, struct topo_r
 }
 
 int
-topo_choose_subnet(const struct topo *t, const struct topo_world *w, const char *given, char dst[TOPO_CIDR_SIZE],
-		   struct topo_refusal *ret)
+topo_choose_subnet(const struct topo *t, const struct topo_world *w, const char *given,
+		   char dst[TOPO_CIDR_SIZE], struct topo_refusal *ret)
 {
 	struct cidr c, own;
 	char pool[TOPO_CIDR_SIZE];
@@ -103,12 +104,12 @@ topo_choose_subnet(const struct topo *t, const struct topo_world *w, const char 
 	cidr_text(c, dst);
 	for (size_t i = 0; i < w->nused; i++)
 		if (cidr_overlap(w->used[i].subnet, c))
-			return refuse(ret, 409, "", "subnet %s overlaps LAN '%s' of topology '%s'", dst, w->used[i].lan,
-				      w->used[i].topology);
+			return refuse(ret, 409, "", "subnet %s overlaps LAN '%s' of topology '%s'",
+				      dst, w->used[i].lan, w->used[i].topology);
 	for (size_t i = 0; i < t->nlans; i++)
 		if (cidr_parse(t->lans[i].subnet, 0, 32, &own) == 0 && cidr_overlap(own, c))
-			return refuse(ret, 409, "", "subnet %s overlaps LAN '%s' of topology '%s'", dst, t->lans[i].name,
-				      t->name);
+			return refuse(ret, 409, "", "subnet %s overlaps LAN '%s' of topology '%s'",
+				      dst, t->lans[i].name, t->name);
 	return 0;
 }
 
@@ -118,7 +119,8 @@ check_ip(const struct topo *t, const struct topo_lan *lan, const char *ip, struc
 	struct cidr c;
 	uint32_t host;
 
-	if (cidr_parse(lan->subnet, 0, 32, &c) < 0 || ip_parse(ip, &host) < 0 || !cidr_holds(c, host))
+	if (cidr_parse(lan->subnet, 0, 32, &c) < 0 || ip_parse(ip, &host) < 0 ||
+	    !cidr_holds(c, host))
 		return refuse(ret, 422, "payload.ip", "%.64s not in %s", ip, lan->subnet);
 	if (host == c.base + 1)
 		return refuse(ret, 422, "payload.ip", "%s is the gateway of %s", ip, lan->subnet);
@@ -126,13 +128,14 @@ check_ip(const struct topo *t, const struct topo_lan *lan, const char *ip, struc
 		return refuse(ret, 422, "payload.ip", "%s not in %s", ip, lan->subnet);
 	for (size_t i = 0; i < t->nedges; i++)
 		if (strcmp(t->edges[i].lan_id, lan->id) == 0 && strcmp(t->edges[i].ip, ip) == 0)
-			return refuse(ret, 409, "", "%s is already used on LAN '%s'", ip, lan->name);
+			return refuse(ret, 409, "", "%s is already used on LAN '%s'", ip,
+				      lan->name);
 	return 0;
 }
 
 int
-topo_join(struct topo *t, const char *decky_uuid, const char *lan_id, const char *ip, bool is_bridge, bool forwards_l3,
-	  struct topo_refusal *ret, struct topo_edge **ret_edge)
+topo_join(struct topo *t, const char *decky_uuid, const char *lan_id, const char *ip,
+	  bool is_bridge, bool forwards_l3, struct topo_refusal *ret, struct topo_edge **ret_edge)
 {
 	const struct topo_lan *lan = topo_lan_by_id(t, lan_id);
 	struct topo_decky *d = topo_decky_by_uuid(t, decky_uuid);
@@ -143,7 +146,8 @@ topo_join(struct topo *t, const char *decky_uuid, const char *lan_id, const char
 	if (topo_edge_of(t, decky_uuid, lan_id))
 		return refuse(ret, 409, "", "decky '%s' already on LAN '%s'", d->name, lan->name);
 	if (t->nedges >= LIMIT_EDGES_PER_TOPOLOGY)
-		return refuse(ret, 409, "", "limit reached: edges (%d)", (int)LIMIT_EDGES_PER_TOPOLOGY);
+		return refuse(ret, 409, "", "limit reached: edges (%d)",
+			      (int)LIMIT_EDGES_PER_TOPOLOGY);
 	if (ip) {
 		r = check_ip(t, lan, ip, ret);
 		if (r < 0)
@@ -194,7 +198,8 @@ add_lan(struct topo *t, const json_t *p, const struct topo_world *w, struct topo
 	if (topo_lan_named(t, name, true))
 		return refuse(ret, 409, "", "LAN '%s' already exists", name);
 	if (t->nlans >= LIMIT_LANS_PER_TOPOLOGY)
-		return refuse(ret, 409, "", "limit reached: lans (%d)", (int)LIMIT_LANS_PER_TOPOLOGY);
+		return refuse(ret, 409, "", "limit reached: lans (%d)",
+			      (int)LIMIT_LANS_PER_TOPOLOGY);
 	r = topo_choose_subnet(t, w, json_get_text(p, "subnet"), subnet, ret);
 	if (r < 0)
 		return r;
@@ -219,8 +224,10 @@ remove_lan(struct topo *t, const json_t *p, struct topo_refusal *ret)
 		return refuse(ret, 409, "", "LAN '%s' not found", name);
 	for (size_t i = 0; i < t->ndeckies; i++)
 		if (strcmp(t->deckies[i].home_lan_id, lan->id) == 0)
-			return refuse(ret, 409, "", "LAN '%s' is the home LAN of decky '%s'; remove the decky first",
-				      lan->name, t->deckies[i].name);
+			return refuse(
+				ret, 409, "",
+				"LAN '%s' is the home LAN of decky '%s'; remove the decky first",
+				lan->name, t->deckies[i].name);
 	topo_remove_lan(t, lan);
 	return 0;
 }
@@ -271,7 +278,8 @@ add_decky(struct topo *t, const json_t *p, struct topo_refusal *ret)
 	if (!lan)
 		return refuse(ret, 409, "", "LAN '%s' not found", lan_name);
 	if (t->ndeckies >= LIMIT_DECKIES_PER_TOPOLOGY)
-		return refuse(ret, 409, "", "limit reached: deckies (%d)", (int)LIMIT_DECKIES_PER_TOPOLOGY);
+		return refuse(ret, 409, "", "limit reached: deckies (%d)",
+			      (int)LIMIT_DECKIES_PER_TOPOLOGY);
 	memcpy(lan_id, lan->id, sizeof(lan_id));
 	d = topo_add_decky(t);
 	if (!d)
@@ -321,7 +329,8 @@ detach_decky(struct topo *t, const json_t *p, struct topo_refusal *ret)
 	if (!edge)
 		return refuse(ret, 409, "", "decky not attached to LAN '%s'", lan->name);
 	if (strcmp(d->home_lan_id, lan->id) == 0)
-		return refuse(ret, 409, "", "cannot detach home LAN '%s'; use remove_decky", lan->name);
+		return refuse(ret, 409, "", "cannot detach home LAN '%s'; use remove_decky",
+			      lan->name);
 	topo_remove_edge(t, edge);
 	return 0;
 }
@@ -340,15 +349,18 @@ remove_decky(struct topo *t, const json_t *p, struct topo_refusal *ret)
 
 /* A decky that forwards is a gateway: its home must be the DMZ, unless it bridges LANs. */
 static int
-flip_forwarding(struct topo *t, struct topo_decky *d, bool forwards, bool force, struct topo_refusal *ret)
+flip_forwarding(struct topo *t, struct topo_decky *d, bool forwards, bool force,
+		struct topo_refusal *ret)
 {
 	const struct topo_lan *home = topo_lan_by_id(t, d->home_lan_id);
 
 	if (forwards && home && !home->is_dmz && topo_degree(t, d->uuid) < 2)
-		return refuse(ret, 409, "", "cannot promote decky '%s' to gateway: home LAN '%s' is not a DMZ", d->name,
-			      home->name);
+		return refuse(ret, 409, "",
+			      "cannot promote decky '%s' to gateway: home LAN '%s' is not a DMZ",
+			      d->name, home->name);
 	if (!force)
-		return refuse(ret, 409, "", "forwards_l3 flip on live decky '%s' requires force=true", d->name);
+		return refuse(ret, 409, "",
+			      "forwards_l3 flip on live decky '%s' requires force=true", d->name);
 	d->forwards_l3 = forwards;
 	for (size_t i = 0; i < t->nedges; i++)
 		if (strcmp(t->edges[i].decky_uuid, d->uuid) == 0)
@@ -376,8 +388,10 @@ static int
 update_decky(struct topo *t, const json_t *p, struct topo_refusal *ret, json_t *restart)
 {
 	const char *name = json_get_text(p, "decky");
-	const json_t *patch = json_object_get(p, "patch"), *services = json_object_get(p, "services");
-	const json_t *archetype = json_object_get(patch, "archetype"), *config = json_object_get(patch, "service_config");
+	const json_t *patch = json_object_get(p, "patch"),
+		     *services = json_object_get(p, "services");
+	const json_t *archetype = json_object_get(patch, "archetype"),
+		     *config = json_object_get(patch, "service_config");
 	const json_t *forwards = json_object_get(patch, "forwards_l3");
 	struct topo_decky *d = topo_decky_named(t, name);
 	int r = 0;
@@ -385,7 +399,8 @@ update_decky(struct topo *t, const json_t *p, struct topo_refusal *ret, json_t *
 	if (!d)
 		return refuse(ret, 409, "", "decky '%s' not found", name);
 	if (forwards && json_is_true(forwards) != d->forwards_l3) {
-		r = flip_forwarding(t, d, json_is_true(forwards), json_is_true(json_object_get(p, "force")), ret);
+		r = flip_forwarding(t, d, json_is_true(forwards),
+				    json_is_true(json_object_get(p, "force")), ret);
 		/* A flip re-creates the decky's network, so everything on it starts anew. */
 		if (r == 0)
 			note_restarts(d, restart);
@@ -402,8 +417,9 @@ update_decky(struct topo *t, const json_t *p, struct topo_refusal *ret, json_t *
 
 		set_services(d, services);
 		/* Configuration of a service that goes with this very change goes with it. */
-		json_object_foreach_safe(d->service_config, next, service, values) if (!topo_decky_has_service(d, service))
-		    (void)json_object_del(d->service_config, service);
+		json_object_foreach_safe(d->service_config, next, service,
+					 values) if (!topo_decky_has_service(d, service))(void)
+			json_object_del(d->service_config, service);
 	}
 	if (config) {
 		json_t *kept = kept_config(config);
@@ -421,7 +437,8 @@ update_lan(struct topo *t, const json_t *p, struct topo_refusal *ret)
 {
 	const char *name = json_get_text(p, "name");
 	const json_t *patch = json_object_get(p, "patch");
-	const char *new_name = json_get_text(patch, "name"), *subnet = json_get_text(patch, "subnet");
+	const char *new_name = json_get_text(patch, "name"),
+		   *subnet = json_get_text(patch, "subnet");
 	const json_t *is_dmz = json_object_get(patch, "is_dmz");
 	struct topo_lan *lan = topo_lan_named(t, name, false);
 	const struct topo_lan *other;
@@ -432,9 +449,11 @@ update_lan(struct topo *t, const json_t *p, struct topo_refusal *ret)
 	dmz_changes = is_dmz && json_is_true(is_dmz) != lan->is_dmz;
 	subnet_changes = subnet && strcmp(subnet, lan->subnet) != 0;
 	if (dmz_changes || subnet_changes)
-		return refuse(ret, 409, "", "cannot change [%s%s%s] on a deployed LAN; teardown + redeploy required",
-			      dmz_changes ? "'is_dmz'" : "", dmz_changes && subnet_changes ? ", " : "",
-			      subnet_changes ? "'subnet'" : "");
+		return refuse(
+			ret, 409, "",
+			"cannot change [%s%s%s] on a deployed LAN; teardown + redeploy required",
+			dmz_changes ? "'is_dmz'" : "", dmz_changes && subnet_changes ? ", " : "",
+			subnet_changes ? "'subnet'" : "");
 	other = new_name ? topo_lan_named(t, new_name, true) : NULL;
 	if (other && other != lan)
 		return refuse(ret, 409, "", "LAN '%s' already exists", new_name);
@@ -446,7 +465,8 @@ update_lan(struct topo *t, const json_t *p, struct topo_refusal *ret)
 
 /* The three operations of the live service routes. */
 static int
-service_op(struct topo *t, enum topo_op op, const json_t *p, struct topo_refusal *ret, json_t *restart)
+service_op(struct topo *t, enum topo_op op, const json_t *p, struct topo_refusal *ret,
+	   json_t *restart)
 {
 	const char *service = json_get_text(p, "service"), *name = json_get_text(p, "decky");
 	const json_t *config = json_object_get(p, "config");
@@ -463,23 +483,27 @@ service_op(struct topo *t, enum topo_op op, const json_t *p, struct topo_refusal
 	if (op != TOPO_OP_SERVICE_ADD && !has)
 		return refuse(ret, 409, "", "service '%s' not on decky '%s'", service, name);
 	if (op == TOPO_OP_SERVICE_ADD && json_array_size(d->services) >= LIMIT_SERVICES_PER_DECKY)
-		return refuse(ret, 409, "", "limit reached: services (%d)", (int)LIMIT_SERVICES_PER_DECKY);
+		return refuse(ret, 409, "", "limit reached: services (%d)",
+			      (int)LIMIT_SERVICES_PER_DECKY);
 	if (op == TOPO_OP_SERVICE_REMOVE) {
 		const json_t *item;
 
-		json_array_foreach(d->services, i, item) if (strcmp(json_string_value(item), service) == 0) break;
+		json_array_foreach(d->services, i,
+				   item) if (strcmp(json_string_value(item), service) == 0) break;
 		(void)json_array_remove(d->services, i);
 		(void)json_object_del(d->service_config, service);
 		return 0;
 	}
-	if (op == TOPO_OP_SERVICE_ADD && json_array_append_new(d->services, json_string(service)) < 0)
+	if (op == TOPO_OP_SERVICE_ADD &&
+	    json_array_append_new(d->services, json_string(service)) < 0)
 		return -ENOMEM;
 	if (config) {
 		kept = catalog_check_config(service, config, NULL, NULL);
 		if (!kept || json_object_set_new(d->service_config, service, kept) < 0)
 			return -ENOMEM;
 	}
-	if (op == TOPO_OP_SERVICE_CONFIG && restart && json_is_true(json_object_get(p, "recreate"))) {
+	if (op == TOPO_OP_SERVICE_CONFIG && restart &&
+	    json_is_true(json_object_get(p, "recreate"))) {
 		(void)snprintf(text, sizeof(text), "%s/%s", d->uuid, service);
 		(void)json_array_append_new(restart, json_string(text));
 	}

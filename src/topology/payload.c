@@ -61,7 +61,8 @@ topo_check_services(const json_t *services, const char *field, topo_bad_fn *bad,
 		return c.n;
 	}
 	if (json_array_size(services) > LIMIT_SERVICES_PER_DECKY) {
-		(void)snprintf(text, sizeof(text), "at most %d services", (int)LIMIT_SERVICES_PER_DECKY);
+		(void)snprintf(text, sizeof(text), "at most %d services",
+			       (int)LIMIT_SERVICES_PER_DECKY);
 		report(&c, field, text);
 		return c.n;
 	}
@@ -79,7 +80,8 @@ topo_check_services(const json_t *services, const char *field, topo_bad_fn *bad,
 			(void)snprintf(text, sizeof(text), "unknown service '%.64s'", name);
 			report(&c, at, text);
 		} else if (!catalog_available(name)) {
-			(void)snprintf(text, sizeof(text), "service '%s' is not available in this build", name);
+			(void)snprintf(text, sizeof(text),
+				       "service '%s' is not available in this build", name);
 			report(&c, at, text);
 		}
 	}
@@ -134,7 +136,8 @@ static void check_value(struct check *c, const char *at, enum kind kind, const j
 
 /* An object with these keys and no others. */
 static void
-check_patch(struct check *c, const char *at, const json_t *patch, const char *const *keys, const enum kind *kinds)
+check_patch(struct check *c, const char *at, const json_t *patch, const char *const *keys,
+	    const enum kind *kinds)
 {
 	char field[160];
 	const char *key;
@@ -167,7 +170,8 @@ check_text(struct check *c, const char *at, enum kind kind, const json_t *value)
 	if (!text || strlen(text) != json_string_length(value)) {
 		report(c, at, "expected a text");
 	} else if (kind == KIND_LAN && !topo_lan_name_ok(text)) {
-		report(c, at, "expected 1 to 64 letters, digits, _ or -, the first a letter or digit");
+		report(c, at,
+		       "expected 1 to 64 letters, digits, _ or -, the first a letter or digit");
 	} else if (kind == KIND_DECKY && !topo_decky_name_ok(text)) {
 		report(c, at, "expected 1 to 64 lower-case letters, digits or -, no - at an end");
 	} else if (strlen(text) > 255 || !text[0]) {
@@ -176,7 +180,8 @@ check_text(struct check *c, const char *at, enum kind kind, const json_t *value)
 		(void)snprintf(message, sizeof(message), "unknown service '%.64s'", text);
 		report(c, at, message);
 	} else if (kind == KIND_SERVICE && !catalog_available(text)) {
-		(void)snprintf(message, sizeof(message), "service '%.64s' is not available in this build", text);
+		(void)snprintf(message, sizeof(message),
+			       "service '%.64s' is not available in this build", text);
 		report(c, at, message);
 	} else if (kind == KIND_ARCHETYPE && !catalog_archetype(text)) {
 		(void)snprintf(message, sizeof(message), "unknown archetype '%.64s'", text);
@@ -187,7 +192,8 @@ check_text(struct check *c, const char *at, enum kind kind, const json_t *value)
 static void
 check_value(struct check *c, const char *at, enum kind kind, const json_t *value)
 {
-	static const char *const decky_keys[] = {"archetype", "forwards_l3", "service_config", NULL};
+	static const char *const decky_keys[] = {"archetype", "forwards_l3", "service_config",
+						 NULL};
 	static const enum kind decky_kinds[] = {KIND_ARCHETYPE, KIND_BOOL, KIND_CONFIG};
 	static const char *const lan_keys[] = {"name", "subnet", "is_dmz", NULL};
 	static const enum kind lan_kinds[] = {KIND_LAN, KIND_TEXT, KIND_BOOL};
@@ -237,7 +243,8 @@ topo_op_check(enum topo_op op, const json_t *payload, topo_bad_fn *bad, void *us
 		size_t i = 0;
 
 		(void)snprintf(at, sizeof(at), "payload.%.64s", key);
-		while (i < ARRAY_LEN(fields) && (fields[i].op != op || strcmp(fields[i].key, key) != 0))
+		while (i < ARRAY_LEN(fields) &&
+		       (fields[i].op != op || strcmp(fields[i].key, key) != 0))
 			i++;
 		if (i < ARRAY_LEN(fields))
 			check_value(&c, at, fields[i].kind, value);
@@ -245,7 +252,8 @@ topo_op_check(enum topo_op op, const json_t *payload, topo_bad_fn *bad, void *us
 			report(&c, at, "unknown field");
 	}
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
-		if (fields[i].op != op || !fields[i].required || json_object_get(payload, fields[i].key))
+		if (fields[i].op != op || !fields[i].required ||
+		    json_object_get(payload, fields[i].key))
 			continue;
 		(void)snprintf(at, sizeof(at), "payload.%s", fields[i].key);
 		report(&c, at, "required");

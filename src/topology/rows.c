@@ -27,19 +27,22 @@ number_or_null(bool has, double value)
 json_t *
 topology_json(const struct topo *t)
 {
-	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:I, s:b, s:o, s:o, s:s, s:s}", "id", t->id, "name", t->name, "mode",
-			 t->agent ? "agent" : "unihost", "target_host", text_or_null(t->target_host), "status",
-			 topo_status_word(t->status), "version", (json_int_t)t->version, "needs_resync",
-			 (int)t->needs_resync, "created_at", json_time(t->created_ms), "status_changed_at",
-			 json_time(t->status_changed_ms), "email_personas", "[]", "language_default", "en");
+	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:I, s:b, s:o, s:o, s:s, s:s}", "id", t->id,
+			 "name", t->name, "mode", t->agent ? "agent" : "unihost", "target_host",
+			 text_or_null(t->target_host), "status", topo_status_word(t->status),
+			 "version", (json_int_t)t->version, "needs_resync", (int)t->needs_resync,
+			 "created_at", json_time(t->created_ms), "status_changed_at",
+			 json_time(t->status_changed_ms), "email_personas", "[]",
+			 "language_default", "en");
 }
 
 json_t *
 lan_json(const struct topo *t, const struct topo_lan *lan)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:o, s:o}", "id", lan->id, "topology_id", t->id, "name", lan->name,
-			 "subnet", lan->subnet, "is_dmz", (int)lan->is_dmz, "x",
-			 number_or_null(lan->has_xy[0], lan->xy[0]), "y", number_or_null(lan->has_xy[1], lan->xy[1]));
+	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:o, s:o}", "id", lan->id, "topology_id", t->id,
+			 "name", lan->name, "subnet", lan->subnet, "is_dmz", (int)lan->is_dmz, "x",
+			 number_or_null(lan->has_xy[0], lan->xy[0]), "y",
+			 number_or_null(lan->has_xy[1], lan->xy[1]));
 }
 
 /* Home LAN first, then the others in the order in which they were joined. */
@@ -67,45 +70,52 @@ ips_by_lan(const struct topo *t, const struct topo_decky *d)
 json_t *
 decky_json(const struct topo *t, const struct topo_decky *d)
 {
-	const struct topo_edge *home = d->home_lan_id[0] ? topo_edge_of(t, d->uuid, d->home_lan_id) : NULL;
+	const struct topo_edge *home =
+		d->home_lan_id[0] ? topo_edge_of(t, d->uuid, d->home_lan_id) : NULL;
 	bool serves = d->state == DECKY_RUNNING || d->state == DECKY_DEGRADED;
 	json_t *config;
 
-	config = json_pack("{s:s, s:o, s:b, s:o, s:O}", "name", d->name, "archetype", text_or_null(d->archetype),
-			   "forwards_l3", (int)d->forwards_l3, "ips_by_lan", ips_by_lan(t, d), "service_config",
-			   d->service_config);
-	return json_pack("{s:s, s:s, s:s, s:O, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "uuid", d->uuid, "topology_id",
-			 t->id, "name", d->name, "services", d->services, "decky_config", config, "home_lan_id",
-			 text_or_null(d->home_lan_id), "ip", home ? json_string(home->ip) : json_null(), "state",
-			 decky_state_word(d->state), "last_error", json_text_or_null(d->last_error), "endpoints",
-			 serves ? json_incref(d->endpoints) : json_array(), "x",
-			 number_or_null(d->has_xy[0], d->xy[0]), "y", number_or_null(d->has_xy[1], d->xy[1]));
+	config = json_pack("{s:s, s:o, s:b, s:o, s:O}", "name", d->name, "archetype",
+			   text_or_null(d->archetype), "forwards_l3", (int)d->forwards_l3,
+			   "ips_by_lan", ips_by_lan(t, d), "service_config", d->service_config);
+	return json_pack("{s:s, s:s, s:s, s:O, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "uuid",
+			 d->uuid, "topology_id", t->id, "name", d->name, "services", d->services,
+			 "decky_config", config, "home_lan_id", text_or_null(d->home_lan_id), "ip",
+			 home ? json_string(home->ip) : json_null(), "state",
+			 decky_state_word(d->state), "last_error", json_text_or_null(d->last_error),
+			 "endpoints", serves ? json_incref(d->endpoints) : json_array(), "x",
+			 number_or_null(d->has_xy[0], d->xy[0]), "y",
+			 number_or_null(d->has_xy[1], d->xy[1]));
 }
 
 json_t *
 edge_json(const struct topo *t, const struct topo_edge *edge)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b}", "id", edge->id, "topology_id", t->id, "decky_uuid",
-			 edge->decky_uuid, "lan_id", edge->lan_id, "ip", edge->ip, "is_bridge", (int)edge->is_bridge,
-			 "forwards_l3", (int)edge->forwards_l3);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b}", "id", edge->id, "topology_id",
+			 t->id, "decky_uuid", edge->decky_uuid, "lan_id", edge->lan_id, "ip",
+			 edge->ip, "is_bridge", (int)edge->is_bridge, "forwards_l3",
+			 (int)edge->forwards_l3);
 }
 
 static int
 by_lan_name(const void *a, const void *b)
 {
-	return strcmp((*(const struct topo_lan *const *)a)->name, (*(const struct topo_lan *const *)b)->name);
+	return strcmp((*(const struct topo_lan *const *)a)->name,
+		      (*(const struct topo_lan *const *)b)->name);
 }
 
 static int
 by_decky_name(const void *a, const void *b)
 {
-	return strcmp((*(const struct topo_decky *const *)a)->name, (*(const struct topo_decky *const *)b)->name);
+	return strcmp((*(const struct topo_decky *const *)a)->name,
+		      (*(const struct topo_decky *const *)b)->name);
 }
 
 static int
 by_edge_id(const void *a, const void *b)
 {
-	return strcmp((*(const struct topo_edge *const *)a)->id, (*(const struct topo_edge *const *)b)->id);
+	return strcmp((*(const struct topo_edge *const *)a)->id,
+		      (*(const struct topo_edge *const *)b)->id);
 }
 
 json_t *
@@ -133,16 +143,17 @@ topology_detail_json(const struct topo *t)
 			(void)json_array_append_new(edges, edge_json(t, order[i]));
 	}
 	free(order);
-	return json_pack("{s:o, s:o, s:o, s:o}", "topology", topology_json(t), "lans", lans, "deckies", deckies, "edges",
-			 edges);
+	return json_pack("{s:o, s:o, s:o, s:o}", "topology", topology_json(t), "lans", lans,
+			 "deckies", deckies, "edges", edges);
 }
 
 /* Takes the row over; NULL for a deletion. */
 static void
 add_change(json_t *changes, const char *kind, const char *action, const char *id, json_t *own_row)
 {
-	(void)json_array_append_new(changes, json_pack("{s:s, s:s, s:s, s:o}", "kind", kind, "action", action, "id", id,
-						       "row", own_row ? own_row : json_null()));
+	(void)json_array_append_new(changes, json_pack("{s:s, s:s, s:s, s:o}", "kind", kind,
+						       "action", action, "id", id, "row",
+						       own_row ? own_row : json_null()));
 }
 
 /* Both rows are taken over. */
@@ -182,19 +193,22 @@ topo_changes(const struct topo *before, const struct topo *after)
 		const struct topo_lan *lan = &after->lans[i];
 		const struct topo_lan *old = before ? topo_lan_by_id(before, lan->id) : NULL;
 
-		compare(changes, "lan", lan->id, old ? lan_json(before, old) : NULL, lan_json(after, lan));
+		compare(changes, "lan", lan->id, old ? lan_json(before, old) : NULL,
+			lan_json(after, lan));
 	}
 	for (size_t i = 0; i < after->ndeckies; i++) {
 		const struct topo_decky *d = &after->deckies[i];
 		const struct topo_decky *old = before ? topo_decky_by_uuid(before, d->uuid) : NULL;
 
-		compare(changes, "decky", d->uuid, old ? decky_json(before, old) : NULL, decky_json(after, d));
+		compare(changes, "decky", d->uuid, old ? decky_json(before, old) : NULL,
+			decky_json(after, d));
 	}
 	for (size_t i = 0; i < after->nedges; i++) {
 		const struct topo_edge *edge = &after->edges[i];
 		const struct topo_edge *old = before ? topo_edge_by_id(before, edge->id) : NULL;
 
-		compare(changes, "edge", edge->id, old ? edge_json(before, old) : NULL, edge_json(after, edge));
+		compare(changes, "edge", edge->id, old ? edge_json(before, old) : NULL,
+			edge_json(after, edge));
 	}
 	return changes;
 }

@@ -2,7 +2,8 @@
 #ifndef TOPOLOGY_ROWS_H
 #define TOPOLOGY_ROWS_H
 
-/* The REST rows of contract 5.1 and the list of what changed between two models. Pure. Each returns a new reference, or NULL without memory. */
+/* The REST rows of contract 5.1 and the list of what changed between two models. Pure. Each returns
+ * a new reference, or NULL without memory. */
 
 #include <jansson.h>
 
@@ -16,8 +17,9 @@ json_t *edge_json(const struct topo *t, const struct topo_edge *edge);
 json_t *topology_detail_json(const struct topo *t);
 
 /*
- * The array of Change (contract 4.5) that leads from `before` (NULL: nothing) to `after`: deleted rows first, then updated and created ones. Rows of the topology itself are left out:
- * its version and status have keys and events of their own.
+ * The array of Change (contract 4.5) that leads from `before` (NULL: nothing) to `after`: deleted
+ * rows first, then updated and created ones. Rows of the topology itself are left out: its version
+ * and status have keys and events of their own.
  */
 json_t *topo_changes(const struct topo *before, const struct topo *after);
 

@@ -31,8 +31,8 @@ struct report {
 	bool deploy;
 };
 
-static void issue(struct report *r, enum code code, const char *kind, const char *name, const char *fmt, ...)
-    A_PRINTF(5, 6);
+static void issue(struct report *r, enum code code, const char *kind, const char *name,
+		  const char *fmt, ...) A_PRINTF(5, 6);
 
 static void
 issue(struct report *r, enum code code, const char *kind, const char *name, const char *fmt, ...)
@@ -45,11 +45,12 @@ issue(struct report *r, enum code code, const char *kind, const char *name, cons
 	va_start(ap, fmt);
 	(void)vsnprintf(message, sizeof(message), fmt, ap);
 	va_end(ap);
-	(void)json_array_append_new(codes[code].is_error ? r->errors : r->warnings,
-				    json_pack("{s:s, s:s, s:o, s:o}", "severity",
-					      codes[code].is_error ? "error" : "warning", "code", codes[code].name,
-					      "message", json_view(sv_from(message)), "target",
-					      name ? json_pack("{s:s}", kind, name) : json_object()));
+	(void)json_array_append_new(
+		codes[code].is_error ? r->errors : r->warnings,
+		json_pack("{s:s, s:s, s:o, s:o}", "severity",
+			  codes[code].is_error ? "error" : "warning", "code", codes[code].name,
+			  "message", json_view(sv_from(message)), "target",
+			  name ? json_pack("{s:s}", kind, name) : json_object()));
 }
 
 static void
@@ -64,21 +65,24 @@ check_lans(struct report *r, const struct topo *t, const struct topo_world *w)
 
 		dmz += lan->is_dmz;
 		if (!good)
-			issue(r, CODE_SUBNET_MALFORMED, "lan", lan->name, "subnet '%s' is malformed", lan->subnet);
+			issue(r, CODE_SUBNET_MALFORMED, "lan", lan->name,
+			      "subnet '%s' is malformed", lan->subnet);
 		for (size_t j = 0; j < i; j++) {
 			const struct topo_lan *other = &t->lans[j];
 
 			if (sv_eq_ci(sv_from(lan->name), sv_from(other->name)))
-				issue(r, CODE_LAN_NAME_DUP, "lan", lan->name, "LAN '%s' exists twice", lan->name);
-			if (good && cidr_parse(other->subnet, 16, 29, &b) == 0 && cidr_overlap(a, b))
-				issue(r, CODE_SUBNET_OVERLAP, "lan", lan->name, "subnet %s overlaps LAN '%s'", lan->subnet,
-				      other->name);
+				issue(r, CODE_LAN_NAME_DUP, "lan", lan->name,
+				      "LAN '%s' exists twice", lan->name);
+			if (good && cidr_parse(other->subnet, 16, 29, &b) == 0 &&
+			    cidr_overlap(a, b))
+				issue(r, CODE_SUBNET_OVERLAP, "lan", lan->name,
+				      "subnet %s overlaps LAN '%s'", lan->subnet, other->name);
 		}
 		for (size_t j = 0; good && w && j < w->nused; j++)
 			if (cidr_overlap(a, w->used[j].subnet))
 				issue(r, CODE_SUBNET_OVERLAP, "lan", lan->name,
-				      "subnet %s overlaps LAN '%s' of topology '%s'", lan->subnet, w->used[j].lan,
-				      w->used[j].topology);
+				      "subnet %s overlaps LAN '%s' of topology '%s'", lan->subnet,
+				      w->used[j].lan, w->used[j].topology);
 	}
 	if (dmz == 0)
 		issue(r, CODE_DMZ_MISSING, NULL, NULL, "no LAN is the DMZ");
@@ -98,18 +102,21 @@ check_edges(struct report *r, const struct topo *t)
 		uint32_t ip;
 
 		if (!lan) {
-			issue(r, CODE_IP_UNKNOWN_LAN, "decky", name, "decky '%s' has an address on a LAN that is not there",
-			      name);
+			issue(r, CODE_IP_UNKNOWN_LAN, "decky", name,
+			      "decky '%s' has an address on a LAN that is not there", name);
 			continue;
 		}
 		if (ip_parse(edge->ip, &ip) < 0)
-			issue(r, CODE_IP_MALFORMED, "decky", name, "'%s' is not an address", edge->ip);
+			issue(r, CODE_IP_MALFORMED, "decky", name, "'%s' is not an address",
+			      edge->ip);
 		else if (cidr_parse(lan->subnet, 0, 32, &c) == 0 && !cidr_holds(c, ip))
-			issue(r, CODE_IP_OUT_OF_SUBNET, "decky", name, "%s not in %s", edge->ip, lan->subnet);
+			issue(r, CODE_IP_OUT_OF_SUBNET, "decky", name, "%s not in %s", edge->ip,
+			      lan->subnet);
 		for (size_t j = 0; j < i; j++)
-			if (strcmp(t->edges[j].lan_id, edge->lan_id) == 0 && strcmp(t->edges[j].ip, edge->ip) == 0)
-				issue(r, CODE_IP_COLLISION, "lan", lan->name, "%s is used twice on LAN '%s'", edge->ip,
-				      lan->name);
+			if (strcmp(t->edges[j].lan_id, edge->lan_id) == 0 &&
+			    strcmp(t->edges[j].ip, edge->ip) == 0)
+				issue(r, CODE_IP_COLLISION, "lan", lan->name,
+				      "%s is used twice on LAN '%s'", edge->ip, lan->name);
 	}
 }
 
@@ -132,19 +139,23 @@ check_services(struct report *r, const struct topo_decky *d)
 		size_t n;
 
 		if (!catalog_service(name)) {
-			issue(r, CODE_UNKNOWN_SERVICE, "decky", d->name, "unknown service '%s'", name);
+			issue(r, CODE_UNKNOWN_SERVICE, "decky", d->name, "unknown service '%s'",
+			      name);
 			continue;
 		}
 		if (!catalog_available(name))
 			issue(r, CODE_SERVICE_UNAVAILABLE, "decky", d->name,
-			      "service '%s' of decky '%s' is not available in this build and opens no port", name, d->name);
+			      "service '%s' of decky '%s' is not available in this build and opens "
+			      "no port",
+			      name, d->name);
 		n = catalog_tcp_ports(name, ports, ARRAY_LEN(ports));
 		for (size_t p = 0; p < n; p++) {
 			for (size_t k = 0; k < ntaken; k++)
 				if (taken[k].port == ports[p])
 					issue(r, CODE_SERVICE_PORT_DUP, "decky", d->name,
-					      "services '%s' and '%s' of decky '%s' both want port %u", taken[k].service, name,
-					      d->name, ports[p]);
+					      "services '%s' and '%s' of decky '%s' both want port "
+					      "%u",
+					      taken[k].service, name, d->name, ports[p]);
 			if (ntaken < ARRAY_LEN(taken)) {
 				taken[ntaken].service = name;
 				taken[ntaken++].port = ports[p];
@@ -152,8 +163,9 @@ check_services(struct report *r, const struct topo_decky *d)
 		}
 	}
 	json_object_foreach(d->service_config, key, config) if (!topo_decky_has_service(d, key))
-	    issue(r, CODE_SERVICE_CFG_UNDECLARED, "decky", d->name, "decky '%s' has configuration for service '%s' but not the service",
-		  d->name, key);
+		issue(r, CODE_SERVICE_CFG_UNDECLARED, "decky", d->name,
+		      "decky '%s' has configuration for service '%s' but not the service", d->name,
+		      key);
 }
 
 static void
@@ -164,9 +176,11 @@ check_deckies(struct report *r, const struct topo *t)
 
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(t->deckies[j].name, d->name) == 0)
-				issue(r, CODE_DECKY_NAME_DUP, "decky", d->name, "decky '%s' exists twice", d->name);
+				issue(r, CODE_DECKY_NAME_DUP, "decky", d->name,
+				      "decky '%s' exists twice", d->name);
 		if (topo_degree(t, d->uuid) == 0)
-			issue(r, CODE_DECKY_ORPHAN, "decky", d->name, "decky '%s' is on no LAN", d->name);
+			issue(r, CODE_DECKY_ORPHAN, "decky", d->name, "decky '%s' is on no LAN",
+			      d->name);
 		check_services(r, d);
 	}
 }
@@ -198,8 +212,8 @@ check_reach(struct report *r, const struct topo *t)
 	}
 	for (size_t i = 0; i < t->nlans; i++)
 		if (!reached[i])
-			issue(r, CODE_DMZ_ORPHAN, "lan", t->lans[i].name, "no chain of deckies joins LAN '%s' to the DMZ",
-			      t->lans[i].name);
+			issue(r, CODE_DMZ_ORPHAN, "lan", t->lans[i].name,
+			      "no chain of deckies joins LAN '%s' to the DMZ", t->lans[i].name);
 	free(reached);
 }
 
@@ -240,9 +254,11 @@ topo_error_codes(const json_t *issues, char *dst, size_t dst_size)
 	for (size_t c = 0; c < ARRAY_LEN(codes); c++) {
 		bool there = false;
 
-		json_array_foreach(issues, i, item) there |= codes[c].is_error &&
-							     strcmp(json_get_text(item, "code"), codes[c].name) == 0;
+		json_array_foreach(issues, i, item) there |=
+			codes[c].is_error &&
+			strcmp(json_get_text(item, "code"), codes[c].name) == 0;
 		if (there && n < dst_size)
-			n += (size_t)snprintf(dst + n, dst_size - n, "%s%s", n ? ", " : "", codes[c].name);
+			n += (size_t)snprintf(dst + n, dst_size - n, "%s%s", n ? ", " : "",
+					      codes[c].name);
 	}
 }

@@ -10,7 +10,8 @@
 #include "topology/model.h"
 
 /*
- * The array of Issue, errors first. `w` (or NULL) brings the subnets of other topologies in; `deploy` adds what only a deploy demands. NULL without memory.
+ * The array of Issue, errors first. `w` (or NULL) brings the subnets of other topologies in;
+ * `deploy` adds what only a deploy demands. NULL without memory.
  */
 json_t *topo_validate(const struct topo *t, const struct topo_world *w, bool deploy);
 /* Whether there is an issue of severity error. */
