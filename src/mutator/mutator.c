@@ -670,7 +670,8 @@ mutator_new(struct loop *l, const struct conf *conf, struct pool *pool, struct b
 	m->pool = pool;
 	m->bus = bus;
 	m->driver = driver;
-	m->cx = (struct work_context){.owner = m->owner, .host = conf->host_name, .driver = driver};
+	m->cx = (struct work_context){
+		.owner = m->owner, .host = conf->host_name, .pool = conf->pool, .driver = driver};
 	m->started_ms = clock_unix_ms();
 	list_init(&m->tasks);
 	r = bus_subscribe(bus, "topology.*.mutation.enqueued", NULL, on_hint, m, &m->subs[0]);

@@ -30,9 +30,10 @@ mutation_fini(struct mutation *m)
 json_t *
 mutation_json(const struct mutation *m)
 {
-	return json_pack("{s:s, s:s, s:s, s:O, s:s, s:o, s:o, s:o}", "id", m->id, "topology_id", m->topology_id, "op",
-			 m->op, "payload", m->payload, "state", m->state, "requested_at", json_time(m->requested_ms),
-			 "applied_at", json_time(m->applied_ms), "reason", json_text_or_null(m->reason));
+	return json_pack("{s:s, s:s, s:s, s:O, s:s, s:o, s:o, s:o}", "id", m->id, "topology_id",
+			 m->topology_id, "op", m->op, "payload", m->payload, "state", m->state,
+			 "requested_at", json_time(m->requested_ms), "applied_at",
+			 json_time(m->applied_ms), "reason", json_text_or_null(m->reason));
 }
 
 /* The columns that every SELECT begins with. */
@@ -56,7 +57,8 @@ read_row(struct db_stmt *st, struct mutation *m)
 
 /* Consumes the payload. */
 static int
-journal(struct db *db, enum bus_topic topic, const char *topology_id, json_t *own_payload, uint64_t now_ms, struct err *e)
+journal(struct db *db, enum bus_topic topic, const char *topology_id, json_t *own_payload,
+	uint64_t now_ms, struct err *e)
 {
 	char text[BUS_SUBJECT_MAX + 1];
 	int r = own_payload ? bus_topic_build(topic, topology_id, text) : -ENOMEM;
@@ -85,8 +87,8 @@ next_queue_no(struct db *db, int64_t *ret, struct err *e)
 }
 
 int
-mutation_enqueue(struct db *db, struct topo *t, const char *op, const json_t *payload, uint64_t now_ms,
-		 char ret_id[ID_UUID_SIZE], struct err *e)
+mutation_enqueue(struct db *db, struct topo *t, const char *op, const json_t *payload,
+		 uint64_t now_ms, char ret_id[ID_UUID_SIZE], struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_MUTATION_INSERT);
 	char *text = json_text(payload);
@@ -109,14 +111,15 @@ mutation_enqueue(struct db *db, struct topo *t, const char *op, const json_t *pa
 	if (r < 0)
 		return r;
 	return journal(db, BUS_TOPIC_MUTATION_ENQUEUED, t->id,
-		       json_pack("{s:s, s:s, s:o, s:I, s:o}", "mutation_id", ret_id, "op", op, "payload",
-				 json_deep_copy(payload), "version", (json_int_t)t->version, "requested_at",
-				 json_time(now_ms)),
+		       json_pack("{s:s, s:s, s:o, s:I, s:o}", "mutation_id", ret_id, "op", op,
+				 "payload", json_deep_copy(payload), "version",
+				 (json_int_t)t->version, "requested_at", json_time(now_ms)),
 		       now_ms, e);
 }
 
 int
-mutation_get(struct db *db, const char *topology_id, const char *id, struct mutation *ret, struct err *e)
+mutation_get(struct db *db, const char *topology_id, const char *id, struct mutation *ret,
+	     struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_MUTATION_GET);
 	int r;
@@ -133,8 +136,8 @@ mutation_get(struct db *db, const char *topology_id, const char *id, struct muta
 }
 
 int
-mutation_list(struct db *db, const char *topology_id, const char *state, int64_t limit, int64_t offset,
-	      json_t **ret_rows, struct err *e)
+mutation_list(struct db *db, const char *topology_id, const char *state, int64_t limit,
+	      int64_t offset, json_t **ret_rows, struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_MUTATION_LIST);
 	json_t *rows = json_array();
@@ -167,7 +170,8 @@ mutation_list(struct db *db, const char *topology_id, const char *state, int64_t
 }
 
 int
-mutation_count(struct db *db, const char *topology_id, const char *state, int64_t *ret, struct err *e)
+mutation_count(struct db *db, const char *topology_id, const char *state, int64_t *ret,
+	       struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_MUTATION_COUNT);
 	int r;
@@ -241,8 +245,8 @@ mutation_in_flight(struct db *db, const char *topology_id, json_t **ret_rows, st
 }
 
 int
-mutation_cancel(struct db *db, struct topo *t, const struct mutation *m, const char *reason, uint64_t now_ms,
-		struct err *e)
+mutation_cancel(struct db *db, struct topo *t, const struct mutation *m, const char *reason,
+		uint64_t now_ms, struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_MUTATION_CANCEL);
 	int64_t changed = 0;
@@ -257,14 +261,16 @@ mutation_cancel(struct db *db, struct topo *t, const struct mutation *m, const c
 	r = topology_bump(db, t, e);
 	if (r == 0)
 		r = journal(db, BUS_TOPIC_MUTATION_CANCELLED, t->id,
-			    json_pack("{s:s, s:s, s:s, s:I, s:o}", "mutation_id", m->id, "op", m->op, "reason", reason,
-				      "version", (json_int_t)t->version, "applied_at", json_time(now_ms)),
+			    json_pack("{s:s, s:s, s:s, s:I, s:o}", "mutation_id", m->id, "op",
+				      m->op, "reason", reason, "version", (json_int_t)t->version,
+				      "applied_at", json_time(now_ms)),
 			    now_ms, e);
 	return r < 0 ? r : 1;
 }
 
 int
-mutation_ready(struct db *db, const char *host, size_t max, char (*ret_ids)[ID_UUID_SIZE], struct err *e)
+mutation_ready(struct db *db, const char *host, size_t max, char (*ret_ids)[ID_UUID_SIZE],
+	       struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_MUTATION_READY);
 	size_t n = 0;
@@ -294,8 +300,8 @@ take_claim(struct db *db, struct mutation *m, const char *owner, uint64_t until_
 }
 
 int
-mutation_claim(struct db *db, const char *topology_id, const char *owner, uint64_t lease_ms, uint64_t now_ms,
-	       struct mutation *ret, struct err *e)
+mutation_claim(struct db *db, const char *topology_id, const char *owner, uint64_t lease_ms,
+	       uint64_t now_ms, struct mutation *ret, struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_MUTATION_HEAD);
 	struct mutation m = {0};
@@ -305,7 +311,8 @@ mutation_claim(struct db *db, const char *topology_id, const char *owner, uint64
 	db_bind_text(st, 1, topology_id);
 	r = db_step(st, e);
 	if (r > 0) {
-		mine = strcmp(db_col_text(st, 4), "pending") == 0 || db_col_int(st, 9) <= (int64_t)now_ms;
+		mine = strcmp(db_col_text(st, 4), "pending") == 0 ||
+		       db_col_int(st, 9) <= (int64_t)now_ms;
 		r = read_row(st, &m) < 0 ? err_set(e, -ENOMEM, "out of memory") : 1;
 	}
 	db_reset(st);
@@ -315,8 +322,9 @@ mutation_claim(struct db *db, const char *topology_id, const char *owner, uint64
 		r = take_claim(db, &m, owner, now_ms + lease_ms, e);
 		if (r == 0 && m.attempt <= MUTATION_ATTEMPTS_MAX)
 			r = journal(db, BUS_TOPIC_MUTATION_APPLYING, topology_id,
-				    json_pack("{s:s, s:s, s:O, s:I}", "mutation_id", m.id, "op", m.op, "payload", m.payload,
-					      "attempt", (json_int_t)m.attempt),
+				    json_pack("{s:s, s:s, s:O, s:I}", "mutation_id", m.id, "op",
+					      m.op, "payload", m.payload, "attempt",
+					      (json_int_t)m.attempt),
 				    now_ms, e);
 		if (r == 0)
 			r = 1;
@@ -351,8 +359,8 @@ mutation_release(struct db *db, const char *owner_prefix, struct err *e)
 }
 
 static int
-finish(struct db *db, const struct mutation *m, const char *owner, const char *state, const char *reason,
-       uint64_t now_ms, struct err *e)
+finish(struct db *db, const struct mutation *m, const char *owner, const char *state,
+       const char *reason, uint64_t now_ms, struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_MUTATION_FINISH);
 	int64_t changed = 0;
@@ -370,8 +378,8 @@ finish(struct db *db, const struct mutation *m, const char *owner, const char *s
 }
 
 int
-mutation_finish_applied(struct db *db, const struct topo *t, const struct mutation *m, const char *owner,
-			json_t *own_changes, uint64_t now_ms, struct err *e)
+mutation_finish_applied(struct db *db, const struct topo *t, const struct mutation *m,
+			const char *owner, json_t *own_changes, uint64_t now_ms, struct err *e)
 {
 	json_t *payload;
 	int r = finish(db, m, owner, "applied", NULL, now_ms, e);
@@ -380,7 +388,8 @@ mutation_finish_applied(struct db *db, const struct topo *t, const struct mutati
 		json_decref(own_changes);
 		return r;
 	}
-	payload = json_pack("{s:s, s:s, s:o}", "mutation_id", m->id, "op", m->op, "applied_at", json_time(now_ms));
+	payload = json_pack("{s:s, s:s, s:o}", "mutation_id", m->id, "op", m->op, "applied_at",
+			    json_time(now_ms));
 	if (topology_put_changes(payload, own_changes) < 0) {
 		json_decref(payload);
 		return err_set(e, -ENOMEM, "out of memory");
@@ -389,8 +398,8 @@ mutation_finish_applied(struct db *db, const struct topo *t, const struct mutati
 }
 
 int
-mutation_finish_failed(struct db *db, struct topo *t, const struct mutation *m, const char *owner, const char *reason,
-		       uint64_t now_ms, struct err *e)
+mutation_finish_failed(struct db *db, struct topo *t, const struct mutation *m, const char *owner,
+		       const char *reason, uint64_t now_ms, struct err *e)
 {
 	int r = finish(db, m, owner, "failed", reason, now_ms, e);
 
@@ -399,7 +408,8 @@ mutation_finish_failed(struct db *db, struct topo *t, const struct mutation *m, 
 	if (r < 0)
 		return r;
 	return journal(db, BUS_TOPIC_MUTATION_FAILED, t->id,
-		       json_pack("{s:s, s:s, s:s, s:I, s:o}", "mutation_id", m->id, "op", m->op, "reason", reason, "version",
-				 (json_int_t)t->version, "applied_at", json_time(now_ms)),
+		       json_pack("{s:s, s:s, s:s, s:I, s:o}", "mutation_id", m->id, "op", m->op,
+				 "reason", reason, "version", (json_int_t)t->version, "applied_at",
+				 json_time(now_ms)),
 		       now_ms, e);
 }

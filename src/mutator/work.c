@@ -1,0 +1,783 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store side of the mutator: what there is to do, what it means for the network, and how it
+ * ended. */
+#include "mutator/work.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/mutation.h"
+#include "store/topology.h"
+#include "store/worker.h"
+#include "topology/catalog.h"
+#include "topology/ops.h"
+#include "util/json.h"
+#include "util/sv.h"
+
+#define REFS_MAX	 1000
+/* The reason of a status event that reconcile made: only then does mending it lead back. */
+#define RECONCILE_REASON "reconcile: "
+
+struct work_detail {
+	struct topo *before, *after;
+	struct mutation mutation;
+	bool has_mutation;
+	json_t *restart; /* "<decky uuid>/<service>" */
+};
+
+void
+work_fini(struct work *w)
+{
+	run_plan_fini(&w->wanted);
+	run_plan_fini(&w->plan);
+	free(w->deckies);
+	free(w->gone);
+	if (w->detail) {
+		topo_free(w->detail->before);
+		topo_free(w->detail->after);
+		if (w->detail->has_mutation)
+			mutation_fini(&w->detail->mutation);
+		json_decref(w->detail->restart);
+		free(w->detail);
+	}
+	w->deckies = NULL;
+	w->gone = NULL;
+	w->detail = NULL;
+}
+
+static int
+oom(struct err *e)
+{
+	return err_set(e, -ENOMEM, "out of memory");
+}
+
+/* The service that gets a port that several of the decky's services want: the one with fewer ports,
+ * then the one listed first. */
+static bool
+port_is_of(const struct topo_decky *d, size_t service_at, unsigned port)
+{
+	const char *service = json_string_value(json_array_get(d->services, service_at));
+	unsigned ports[8];
+	size_t mine = catalog_tcp_ports(service, ports, ARRAY_LEN(ports)), i;
+	const json_t *item;
+
+	json_array_foreach(d->services, i, item)
+	{
+		size_t n = catalog_tcp_ports(json_string_value(item), ports, ARRAY_LEN(ports));
+		bool wants = false;
+
+		for (size_t p = 0; p < n; p++)
+			wants |= ports[p] == port;
+		if (i == service_at || !wants || !catalog_available(json_string_value(item)))
+			continue;
+		if (n < mine || (n == mine && i < service_at))
+			return false;
+	}
+	return true;
+}
+
+static int
+add_listeners(const struct topo *t, const struct topo_decky *d, struct run_plan *plan)
+{
+	const json_t *item;
+	size_t i;
+	int r = 0;
+
+	/* A decky without a LAN is on no network. */
+	if (!d->home_lan_id[0])
+		return 0;
+	json_array_foreach(d->services, i, item)
+	{
+		const char *service = json_string_value(item);
+		unsigned ports[8];
+		size_t n = catalog_available(service)
+				   ? catalog_tcp_ports(service, ports, ARRAY_LEN(ports))
+				   : 0;
+
+		for (size_t p = 0; r == 0 && p < n; p++) {
+			struct netdrv_listener l = {.port = (uint16_t)ports[p]};
+			json_t *config = json_object_get(d->service_config, service),
+			       *none = json_object();
+
+			if (!port_is_of(d, i, ports[p])) {
+				json_decref(none);
+				continue;
+			}
+			(void)snprintf(l.id, sizeof(l.id), "%s/%s/%s/%u", t->id, d->uuid, service,
+				       ports[p]);
+			memcpy(l.topology_id, t->id, sizeof(l.topology_id));
+			memcpy(l.decky_uuid, d->uuid, sizeof(l.decky_uuid));
+			(void)snprintf(l.decky, sizeof(l.decky), "%s", d->name);
+			(void)snprintf(l.service, sizeof(l.service), "%s", service);
+			(void)snprintf(l.archetype, sizeof(l.archetype), "%s", d->archetype);
+			l.config = config ? config : none;
+			r = run_plan_add(plan, RUN_OPEN, &l);
+			json_decref(none);
+		}
+	}
+	return r;
+}
+
+static int
+listeners_of(const struct topo *t, struct run_plan *plan)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < t->ndeckies; i++)
+		r = add_listeners(t, &t->deckies[i], plan);
+	return r;
+}
+
+static bool
+holds(const struct run_plan *plan, const char *id)
+{
+	for (size_t i = 0; i < plan->n; i++)
+		if (strcmp(plan->v[i].listener.id, id) == 0)
+			return true;
+	return false;
+}
+
+static bool
+restarts(const json_t *restart, const struct netdrv_listener *l)
+{
+	char text[ID_UUID_SIZE + TOPO_LABEL_SIZE + 1];
+	const json_t *item;
+	size_t i;
+
+	(void)snprintf(text, sizeof(text), "%s/%s", l->decky_uuid, l->service);
+	json_array_foreach(restart, i,
+			   item) if (strcmp(json_string_value(item), text) == 0) return true;
+	return false;
+}
+
+/* From the listeners of one state to those of another; services in `restart` stop and start
+ * although they stay. */
+static int
+plan_difference(const struct run_plan *from, const struct run_plan *to, const json_t *restart,
+		struct run_plan *plan)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < from->n; i++) {
+		const struct netdrv_listener *l = &from->v[i].listener;
+
+		if (!holds(to, l->id) || restarts(restart, l))
+			r = run_plan_add(plan, RUN_CLOSE, l);
+	}
+	for (size_t i = 0; r == 0 && i < to->n; i++) {
+		const struct netdrv_listener *l = &to->v[i].listener;
+
+		if (!holds(from, l->id) || restarts(restart, l))
+			r = run_plan_add(plan, RUN_OPEN, l);
+	}
+	return r;
+}
+
+static int
+list_deckies(struct work *w, const struct topo *t)
+{
+	w->deckies = calloc(t->ndeckies + 1, sizeof(*w->deckies));
+	if (!w->deckies)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->ndeckies; i++) {
+		struct work_decky *d = &w->deckies[w->ndeckies++];
+
+		memcpy(d->uuid, t->deckies[i].uuid, sizeof(d->uuid));
+		(void)snprintf(d->address, sizeof(d->address), "%s", t->deckies[i].host_addr);
+	}
+	return 0;
+}
+
+static int
+list_gone(struct work *w, const struct topo *before, const struct topo *after)
+{
+	w->gone = calloc(before->ndeckies + 1, sizeof(*w->gone));
+	if (!w->gone)
+		return -ENOMEM;
+	for (size_t i = 0; i < before->ndeckies; i++)
+		if (!after || !topo_decky_by_uuid(after, before->deckies[i].uuid))
+			memcpy(w->gone[w->ngone++], before->deckies[i].uuid, ID_UUID_SIZE);
+	return 0;
+}
+
+static bool
+is_among(const char *id, const char (*ids)[ID_UUID_SIZE], size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(ids[i], id) == 0)
+			return true;
+	return false;
+}
+
+static void
+add_work(struct work *works, size_t *n, size_t max, enum work_kind kind, const char *id,
+	 const char (*busy)[ID_UUID_SIZE], size_t nbusy)
+{
+	if (*n >= max || is_among(id, busy, nbusy))
+		return;
+	works[*n].kind = kind;
+	(void)snprintf(works[(*n)++].topology_id, ID_UUID_SIZE, "%s", id);
+}
+
+int
+work_find(struct db *db, const struct work_context *cx, const char (*busy)[ID_UUID_SIZE],
+	  size_t nbusy, uint64_t now_ms, size_t max, struct work **ret_works, struct err *e)
+{
+	struct topology_ref *refs = calloc(REFS_MAX, sizeof(*refs));
+	char(*ids)[ID_UUID_SIZE] = calloc(REFS_MAX, sizeof(*ids));
+	struct work *works = calloc(max, sizeof(*works));
+	size_t n = 0;
+	int nrefs = -ENOMEM, nids = -ENOMEM;
+
+	(void)now_ms;
+	if (refs && ids && works)
+		nrefs = topology_refs(db, cx->host, false, REFS_MAX, refs, e);
+	if (nrefs >= 0)
+		nids = mutation_ready(db, cx->host, REFS_MAX, ids, e);
+	for (int i = 0; nids >= 0 && i < nrefs; i++)
+		add_work(works, &n, max,
+			 refs[i].status == TOPO_DEPLOYING ? WORK_DEPLOY : WORK_TEARDOWN, refs[i].id,
+			 busy, nbusy);
+	for (int i = 0; i < nids; i++)
+		add_work(works, &n, max, WORK_MUTATION, ids[i], busy, nbusy);
+	free(refs);
+	free(ids);
+	if (nrefs < 0 || nids < 0) {
+		free(works);
+		return nrefs < 0 ? nrefs : nids;
+	}
+	*ret_works = works;
+	return (int)n;
+}
+
+int
+work_find_reconcile(struct db *db, const struct work_context *cx, const char (*busy)[ID_UUID_SIZE],
+		    size_t nbusy, struct work **ret_works, struct err *e)
+{
+	struct topology_ref *refs = calloc(REFS_MAX, sizeof(*refs));
+	struct work *works = calloc(REFS_MAX, sizeof(*works));
+	size_t n = 0;
+	int nrefs = refs && works ? topology_refs(db, cx->host, true, REFS_MAX, refs, e) : oom(e);
+
+	for (int i = 0; i < nrefs; i++)
+		add_work(works, &n, REFS_MAX, WORK_RECONCILE, refs[i].id, busy, nbusy);
+	free(refs);
+	if (nrefs < 0) {
+		free(works);
+		return nrefs;
+	}
+	*ret_works = works;
+	return (int)n;
+}
+
+/* What a deploy, teardown or reconcile needs: the model as it is. 1, 0 when its status has changed,
+ * or a failure. */
+static int
+prepare_status(struct db *db, struct work *w, struct err *e)
+{
+	struct work_detail *detail = w->detail;
+	int r = topology_load(db, w->topology_id, &detail->before, e);
+	bool fits = false;
+
+	if (r <= 0)
+		return r;
+	switch (w->kind) {
+	case WORK_DEPLOY: fits = detail->before->status == TOPO_DEPLOYING; break;
+	case WORK_TEARDOWN: fits = detail->before->status == TOPO_TEARING_DOWN; break;
+	case WORK_RECONCILE:
+		fits = detail->before->status == TOPO_ACTIVE ||
+		       detail->before->status == TOPO_DEGRADED;
+		break;
+	case WORK_MUTATION: break;
+	}
+	if (!fits)
+		return 0;
+	r = listeners_of(detail->before, &w->wanted);
+	if (r == 0 && w->kind == WORK_TEARDOWN) {
+		for (size_t i = 0; r == 0 && i < w->wanted.n; i++)
+			r = run_plan_add(&w->plan, RUN_CLOSE, &w->wanted.v[i].listener);
+		if (r == 0)
+			r = list_gone(w, detail->before, NULL);
+	} else if (r == 0) {
+		for (size_t i = 0; r == 0 && w->kind == WORK_DEPLOY && i < w->wanted.n; i++)
+			r = run_plan_add(&w->plan, RUN_OPEN, &w->wanted.v[i].listener);
+		if (r == 0)
+			r = list_deckies(w, detail->before);
+	}
+	return r < 0 ? oom(e) : 1;
+}
+
+/* `degraded` by a failed op, in the transaction that says so. */
+static int
+degrade(struct db *db, struct topo *t, const char *reason, uint64_t now_ms, struct err *e)
+{
+	if (t->status != TOPO_ACTIVE)
+		return 0;
+	return topology_set_status(db, t, TOPO_DEGRADED, reason, now_ms, e);
+}
+
+static int
+fail_mutation(struct db *db, const struct work_context *cx, struct work *w, const char *reason,
+	      uint64_t now_ms, struct err *e)
+{
+	char why[600];
+	int r = mutation_finish_failed(db, w->detail->before, &w->detail->mutation, cx->owner,
+				       reason, now_ms, e);
+
+	if (r < 0)
+		return r;
+	(void)snprintf(why, sizeof(why), "%s failed: %s", w->detail->mutation.op, reason);
+	return degrade(db, w->detail->before, why, now_ms, e);
+}
+
+/* Apply the claimed op to a copy of the model. 1: go on; 0: refused and stored as failed; < 0:
+ * store failure. */
+static int
+apply_op(struct db *db, const struct work_context *cx, struct work *w, uint64_t now_ms,
+	 struct err *e)
+{
+	struct work_detail *detail = w->detail;
+	struct topo_refusal refusal = {0};
+	struct topo_world world = {0};
+	char reason[640];
+	int r;
+
+	if (detail->mutation.attempt > MUTATION_ATTEMPTS_MAX)
+		return fail_mutation(db, cx, w, "Timeout: lease lost 3 times", now_ms, e);
+	detail->after = topo_copy(detail->before);
+	if (!detail->after)
+		return oom(e);
+	/* The subnets were checked when it was enqueued and are held since by the row; here only
+	 * the own LANs count. */
+	r = topology_world(db, cx->pool, w->topology_id, &world, e);
+	if (r < 0)
+		return r;
+	r = topo_op_apply(detail->after, topo_op_find(detail->mutation.op),
+			  detail->mutation.payload, &world, &refusal, &detail->restart);
+	topology_world_fini(&world);
+	if (r == -EPERM) {
+		(void)snprintf(reason, sizeof(reason), "%s: %s",
+			       refusal.status == 422 ? "Invalid" : "Conflict", refusal.text);
+		topo_refusal_fini(&refusal);
+		return fail_mutation(db, cx, w, reason, now_ms, e);
+	}
+	return r < 0 ? err_set(e, r, "cannot apply %s", detail->mutation.op) : 1;
+}
+
+static int
+prepare_mutation(struct db *db, const struct work_context *cx, struct work *w, uint64_t now_ms,
+		 struct err *e)
+{
+	struct work_detail *detail = w->detail;
+	struct run_plan now = {0};
+	int r = topology_load(db, w->topology_id, &detail->before, e);
+
+	if (r <= 0)
+		return r;
+	if (detail->before->status != TOPO_ACTIVE && detail->before->status != TOPO_DEGRADED)
+		return 0;
+	r = mutation_claim(db, w->topology_id, cx->owner, WORK_LEASE_MS, now_ms, &detail->mutation,
+			   e);
+	if (r <= 0)
+		return r;
+	detail->has_mutation = true;
+	r = apply_op(db, cx, w, now_ms, e);
+	if (r <= 0)
+		return r;
+	r = listeners_of(detail->before, &now);
+	if (r == 0)
+		r = listeners_of(detail->after, &w->wanted);
+	if (r == 0)
+		r = plan_difference(&now, &w->wanted, detail->restart, &w->plan);
+	if (r == 0)
+		r = list_deckies(w, detail->after);
+	if (r == 0)
+		r = list_gone(w, detail->before, detail->after);
+	run_plan_fini(&now);
+	return r < 0 ? oom(e) : 1;
+}
+
+int
+work_prepare(struct db *db, const struct work_context *cx, struct work *w, uint64_t now_ms,
+	     struct err *e)
+{
+	int r, commit;
+
+	w->detail = calloc(1, sizeof(*w->detail));
+	if (!w->detail)
+		return oom(e);
+	if (w->kind != WORK_MUTATION) {
+		r = db_begin_read(db, e);
+		if (r < 0)
+			return r;
+		r = prepare_status(db, w, e);
+		db_rollback(db);
+		return r;
+	}
+	r = db_begin_write(db, e);
+	if (r < 0)
+		return r;
+	r = prepare_mutation(db, cx, w, now_ms, e);
+	if (r < 0) {
+		db_rollback(db);
+		return r;
+	}
+	/* Refused operations are stored by this, claims too. */
+	commit = db_commit(db, e);
+	return commit < 0 ? commit : r;
+}
+
+static const struct work_decky *
+address_of(const struct work *w, const char *uuid)
+{
+	for (size_t i = 0; i < w->ndeckies; i++)
+		if (strcmp(w->deckies[i].uuid, uuid) == 0)
+			return &w->deckies[i];
+	return NULL;
+}
+
+/* A decky as it is once its listeners are open. */
+static int
+set_running(const struct work_context *cx, const struct work *w, const struct topo *t,
+	    struct topo_decky *d)
+{
+	const struct work_decky *got = address_of(w, d->uuid);
+	const struct topo_lan *home = topo_lan_by_id(t, d->home_lan_id);
+	json_t *endpoints = json_array();
+
+	for (size_t i = 0; home && got && i < w->wanted.n; i++) {
+		const struct netdrv_listener *l = &w->wanted.v[i].listener;
+
+		if (strcmp(l->decky_uuid, d->uuid) != 0)
+			continue;
+		(void)json_array_append_new(
+			endpoints,
+			json_pack("{s:s, s:s, s:s, s:s, s:i}", "service", l->service, "proto",
+				  "tcp", "lan", home->name, "address", got->address, "port",
+				  (int)cx->driver->ops->port(cx->driver, l->port)));
+	}
+	if (got)
+		(void)snprintf(d->host_addr, sizeof(d->host_addr), "%s", got->address);
+	json_decref(d->endpoints);
+	d->endpoints = endpoints;
+	d->state = DECKY_RUNNING;
+	free(TAKE(d->last_error));
+	return endpoints ? 0 : -ENOMEM;
+}
+
+static int
+set_all_running(const struct work_context *cx, const struct work *w, struct topo *t)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < t->ndeckies; i++)
+		r = set_running(cx, w, t, &t->deckies[i]);
+	return r;
+}
+
+static int
+set_stopped(struct topo *t, enum decky_state state, const char *error, bool forget_address)
+{
+	for (size_t i = 0; i < t->ndeckies; i++) {
+		struct topo_decky *d = &t->deckies[i];
+
+		json_decref(d->endpoints);
+		d->endpoints = json_array();
+		d->state = state;
+		free(d->last_error);
+		d->last_error = error ? strdup(error) : NULL;
+		if (forget_address)
+			d->host_addr[0] = 0;
+		if (!d->endpoints || !error != !d->last_error)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Rows and events of a change of deckies that no mutation carries. */
+static int
+store_deckies(struct db *db, const struct topo *before, const struct topo *after, uint64_t now_ms,
+	      struct err *e)
+{
+	int r = topology_write_rows(db, before, after, e);
+
+	if (r == 0)
+		r = topology_journal_deckies(db, before, after, NULL, now_ms, e);
+	return r < 0 ? r : topology_journal_changed(db, before, after, now_ms, e);
+}
+
+/* The stored topology, still in the status that the work began with; else -ESTALE. */
+static int
+reload(struct db *db, const struct work *w, enum topo_status status, struct topo **ret,
+       struct err *e)
+{
+	int r = topology_load(db, w->topology_id, ret, e);
+
+	if (r == 0 || (r > 0 && (*ret)->status != status))
+		return err_set(e, -ESTALE, "the topology's status has changed");
+	return r < 0 ? r : 0;
+}
+
+static int
+finish_deploy(struct db *db, const struct work_context *cx, struct work *w, int r, const char *why,
+	      uint64_t now_ms, struct err *e)
+{
+	struct topo *stored = NULL, *after = NULL;
+	char text[600];
+	int q = reload(db, w, TOPO_DEPLOYING, &stored, e);
+
+	if (q < 0)
+		goto out;
+	after = topo_copy(stored);
+	if (!after)
+		q = oom(e);
+	else if (r == 0)
+		q = set_all_running(cx, w, after);
+	else
+		q = set_stopped(after, DECKY_FAILED, why, false);
+	if (q == 0)
+		q = store_deckies(db, stored, after, now_ms, e);
+	(void)snprintf(text, sizeof(text), "Driver: %s", why ? why : "");
+	if (q == 0)
+		q = topology_set_status(db, after, r == 0 ? TOPO_ACTIVE : TOPO_FAILED,
+					r == 0 ? NULL : text, now_ms, e);
+out:
+	topo_free(stored);
+	topo_free(after);
+	return q;
+}
+
+static int
+finish_teardown(struct db *db, struct work *w, int r, const char *why, uint64_t now_ms,
+		struct err *e)
+{
+	struct topo *stored = NULL, *after = NULL;
+	char text[600];
+	int q = reload(db, w, TOPO_TEARING_DOWN, &stored, e);
+
+	if (q < 0)
+		goto out;
+	after = topo_copy(stored);
+	if (!after)
+		q = oom(e);
+	else if (r == 0)
+		q = set_stopped(after, DECKY_TORN_DOWN, NULL, true);
+	if (q == 0 && r == 0)
+		q = store_deckies(db, stored, after, now_ms, e);
+	(void)snprintf(text, sizeof(text), "Driver: %s", why ? why : "");
+	if (q == 0)
+		q = topology_set_status(db, after, r == 0 ? TOPO_TORN_DOWN : TOPO_DEGRADED,
+					r == 0 ? NULL : text, now_ms, e);
+out:
+	topo_free(stored);
+	topo_free(after);
+	return q;
+}
+
+/* Nobody else changes the rows of a live topology while its op is claimed, so `before` is what is
+ * stored; its status and version may have moved. */
+static int
+finish_mutation(struct db *db, const struct work_context *cx, struct work *w, int r,
+		const char *why, uint64_t now_ms, struct err *e)
+{
+	struct work_detail *detail = w->detail;
+	struct topo *stored = NULL;
+	char text[600];
+	int q = topology_load(db, w->topology_id, &stored, e);
+
+	if (q == 0 || (q > 0 && stored->status != TOPO_ACTIVE && stored->status != TOPO_DEGRADED))
+		q = err_set(e, -ESTALE, "the topology is not live any more");
+	if (q < 0)
+		goto out;
+	if (r < 0) {
+		(void)snprintf(text, sizeof(text), "%s: %s", r == -ETIMEDOUT ? "Timeout" : "Driver",
+			       why);
+		topo_free(detail->before);
+		detail->before = TAKE(stored);
+		q = fail_mutation(db, cx, w, text, now_ms, e);
+		goto out;
+	}
+	q = set_all_running(cx, w, detail->after);
+	if (q == 0)
+		q = topology_write_rows(db, detail->before, detail->after, e);
+	if (q == 0)
+		q = topology_journal_deckies(db, detail->before, detail->after, detail->restart,
+					     now_ms, e);
+	if (q == 0)
+		q = mutation_finish_applied(db, detail->after, &detail->mutation, cx->owner,
+					    topo_changes(detail->before, detail->after), now_ms, e);
+out:
+	topo_free(stored);
+	return q;
+}
+
+/* Whether what degraded the topology was a difference that reconcile had found. */
+static int
+degraded_by_reconcile(struct db *db, const struct topo *t, struct err *e)
+{
+	json_t *events = NULL;
+	const char *reason;
+	int r = topology_status_events(db, t->id, 1, &events, e);
+
+	if (r < 0)
+		return r;
+	reason = json_get_text(json_array_get(events, 0), "reason");
+	r = reason && strncmp(reason, RECONCILE_REASON, strlen(RECONCILE_REASON)) == 0;
+	json_decref(events);
+	return r;
+}
+
+static int
+finish_reconcile(struct db *db, const struct work_context *cx, struct work *w, int r,
+		 const char *why, uint64_t now_ms, struct err *e)
+{
+	struct topo *stored = NULL, *after = NULL;
+	char text[600];
+	int q = topology_load(db, w->topology_id, &stored, e);
+
+	/* An op, a teardown or a deletion that came in between: the next pass looks again. */
+	if (q == 0 || (q > 0 && stored->status != TOPO_ACTIVE && stored->status != TOPO_DEGRADED))
+		goto out;
+	if (q < 0)
+		goto out;
+	if (r < 0) {
+		(void)snprintf(text, sizeof(text), RECONCILE_REASON "%s", why);
+		q = degrade(db, stored, text, now_ms, e);
+		goto out;
+	}
+	after = topo_copy(stored);
+	q = after ? set_all_running(cx, w, after) : oom(e);
+	if (q == 0)
+		q = store_deckies(db, stored, after, now_ms, e);
+	if (q == 0 && stored->status == TOPO_DEGRADED) {
+		q = w->after_op && w->differences == 0 ? 1 : degraded_by_reconcile(db, stored, e);
+		if (q > 0)
+			q = topology_set_status(
+				db, after, TOPO_ACTIVE,
+				w->after_op ? "recovered" : RECONCILE_REASON "mended", now_ms, e);
+	}
+out:
+	topo_free(stored);
+	topo_free(after);
+	return q;
+}
+
+int
+work_finish(struct db *db, const struct work_context *cx, struct work *w, int r, const char *why,
+	    bool undo_failed, uint64_t now_ms, struct err *e)
+{
+	int q;
+
+	(void)undo_failed;
+	/* A pass that found nothing on an active topology has nothing to store: an idle system
+	 * writes nothing. */
+	if (w->kind == WORK_RECONCILE && r == 0 && w->differences == 0 &&
+	    w->detail->before->status == TOPO_ACTIVE)
+		return 0;
+	q = db_begin_write(db, e);
+	if (q < 0)
+		return q;
+	switch (w->kind) {
+	case WORK_DEPLOY: q = finish_deploy(db, cx, w, r, why, now_ms, e); break;
+	case WORK_TEARDOWN: q = finish_teardown(db, w, r, why, now_ms, e); break;
+	case WORK_MUTATION: q = finish_mutation(db, cx, w, r, why, now_ms, e); break;
+	case WORK_RECONCILE: q = finish_reconcile(db, cx, w, r, why, now_ms, e); break;
+	}
+	if (q < 0) {
+		db_rollback(db);
+		return q;
+	}
+	return db_commit(db, e);
+}
+
+static int
+inventory_add(struct work_inventory *inv, const struct topo *t)
+{
+	int r = listeners_of(t, &inv->wanted);
+
+	for (size_t i = 0; r == 0 && i < t->ndeckies; i++) {
+		struct work_decky *more;
+
+		if (!t->deckies[i].host_addr[0])
+			continue;
+		more = realloc(inv->deckies, (inv->ndeckies + 1) * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		inv->deckies = more;
+		memcpy(more[inv->ndeckies].uuid, t->deckies[i].uuid, ID_UUID_SIZE);
+		(void)snprintf(more[inv->ndeckies++].address, NETDRV_ADDRESS_SIZE, "%s",
+			       t->deckies[i].host_addr);
+	}
+	return r;
+}
+
+int
+work_inventory(struct db *db, const struct work_context *cx, struct work_inventory *ret,
+	       struct err *e)
+{
+	struct topology_ref *refs = calloc(REFS_MAX, sizeof(*refs));
+	int r = refs ? db_begin_read(db, e) : oom(e);
+	int n = r < 0 ? r : topology_refs(db, cx->host, true, REFS_MAX, refs, e);
+
+	r = n;
+	for (int i = 0; i < n && r >= 0; i++) {
+		struct topo *t = NULL;
+
+		r = topology_load(db, refs[i].id, &t, e);
+		if (r > 0 && inventory_add(ret, t) < 0)
+			r = oom(e);
+		topo_free(t);
+	}
+	db_rollback(db);
+	free(refs);
+	return r < 0 ? r : 0;
+}
+
+void
+work_inventory_fini(struct work_inventory *inv)
+{
+	run_plan_fini(&inv->wanted);
+	free(inv->deckies);
+	inv->deckies = NULL;
+	inv->ndeckies = 0;
+}
+
+int
+work_start(struct db *db, const struct work_context *cx, uint64_t now_ms, struct err *e)
+{
+	char prefix[80];
+	int r = db_begin_write(db, e);
+
+	if (r < 0)
+		return r;
+	(void)snprintf(prefix, sizeof(prefix), "%s:", cx->host);
+	r = mutation_release(db, prefix, e);
+	if (r == 0)
+		r = host_register(db, cx->host, cx->driver->ops->name, now_ms, e);
+	if (r < 0) {
+		db_rollback(db);
+		return r;
+	}
+	return db_commit(db, e);
+}
+
+int
+work_renew(struct db *db, const struct work_context *cx, uint64_t started_ms, uint64_t now_ms,
+	   struct err *e)
+{
+	int r = db_begin_write(db, e);
+
+	if (r < 0)
+		return r;
+	r = mutation_renew(db, cx->owner, now_ms + WORK_LEASE_MS, e);
+	if (r == 0)
+		r = worker_beat(db, "mutator", getpid(), started_ms, now_ms, NULL, e);
+	if (r < 0) {
+		db_rollback(db);
+		return r;
+	}
+	return db_commit(db, e);
+}
