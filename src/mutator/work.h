@@ -48,6 +48,7 @@ struct work {
 struct work_context {
 	const char *owner;	     /* <host>:<pid>:<random>, names our claims */
 	const char *host;	     /* name of this sensor host */
+	const char *pool;	     /* DECNET_POOL */
 	const struct netdrv *driver; /* only its pure `port` is used here */
 };
 
