@@ -20,8 +20,13 @@ const struct route router_table[] = {
 	 .txn = API_TXN_NONE,                                                                      \
 	 .stream = API_STREAM_##name,                                                              \
 	 .summary = text},
-#define ROOT(p, handler, text)                                                                     \
-	{.method = "GET", .path = p, .role = API_OPEN, .txn = API_TXN_NONE, .summary = text},
+#define ROOT(p, handler, where, text)                                                              \
+	{.method = "GET",                                                                          \
+	 .path = p,                                                                                \
+	 .role = API_OPEN,                                                                         \
+	 .txn = API_TXN_NONE,                                                                      \
+	 .on_loop = ROUTE_ON_##where,                                                              \
+	 .summary = text},
 #include "api/routes.def"
 #undef ROUTE
 #undef STREAM
@@ -90,8 +95,12 @@ cut(struct sv path, char *store, struct segments *ret)
 
 		if (n == ROUTER_SEGMENTS_MAX || router_unescape(raw, false, store, &len) < 0)
 			return -EBADMSG;
+		if (memchr(store, '\0', len) || !sv_utf8((struct sv){store, len}))
+			return -EBADMSG;
+		/* Its slash leaves room for the terminator. */
+		store[len] = '\0';
 		ret->v[n++] = (struct sv){store, len};
-		store += len;
+		store += len + 1;
 		if (last)
 			break;
 	}

@@ -27,8 +27,12 @@ struct route {
 	enum api_role role;
 	enum api_txn txn;
 	enum api_stream stream; /* API_STREAM_NONE: a handler */
+	bool on_loop;		/* answered at once, without a store thread */
 	const char *summary;
 };
+
+#define ROUTE_ON_LOOP  true
+#define ROUTE_ON_STORE false
 
 #define ROUTER_SEGMENTS_MAX 16
 #define ROUTER_PATH_MAX	    8192
@@ -49,7 +53,8 @@ extern const size_t router_count;
 
 /*
  * Match. `path` is the raw path of the request, without the query; the decoded parameters are views
- * into `store`, which has room for path.n bytes. Broken percent escapes match nothing.
+ * into `store`, which has room for path.n + 1 bytes, each with a NUL behind it. What holds broken
+ * percent escapes, NUL or bytes that are not UTF-8 matches nothing.
  */
 void router_match(struct sv method, struct sv path, char *store, struct router_match *ret);
 /* Undo percent escapes (and `+` for a blank in queries) into dst, which has room for s.n bytes. 0

@@ -53,3 +53,17 @@ worker_list(struct db *db, struct worker *ret, unsigned max, struct err *e)
 	db_reset(st);
 	return r < 0 ? r : (int)n;
 }
+
+int
+worker_driver(struct db *db, const char *host, char ret_driver[16], struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_WORKER_DRIVER);
+	int r;
+
+	db_bind_text(st, 1, host);
+	r = db_step(st, e);
+	if (r == 1 && sv_copy(db_col_sv(st, 0), ret_driver, 16) < 0)
+		r = 0;
+	db_reset(st);
+	return r;
+}

@@ -32,5 +32,8 @@ int worker_beat(struct db *db, const char *name, int64_t pid, uint64_t started_a
 int worker_remove(struct db *db, const char *name, int64_t pid, struct err *e) A_NODISCARD;
 /* At most `max` rows by name into `ret`; the number of rows or a store failure. */
 int worker_list(struct db *db, struct worker *ret, unsigned max, struct err *e) A_NODISCARD;
+/* The network driver that a host's mutator has registered. 1 and *ret_driver, 0 when there is none,
+ * or a store failure. */
+int worker_driver(struct db *db, const char *host, char ret_driver[16], struct err *e) A_NODISCARD;
 
 #endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Counting answers by route and status, and writing the counts for Prometheus. */
+#include "api/metrics.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "api/router.h"
+
+/* Every status that the product answers with; 0 stands for any other. */
+static const int statuses[METRICS_STATUSES] = {
+	0,   200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405,
+	408, 409, 413, 414, 415, 422, 429, 431, 500, 502, 503, 504,
+};
+
+static const unsigned bounds_ms[METRICS_BUCKETS - 1] = {5, 10, 25, 100, 250, 1000, 5000};
+
+int
+metrics_init(struct metrics *m)
+{
+	m->routes = calloc(router_count + 1, sizeof(*m->routes));
+	return m->routes ? 0 : -ENOMEM;
+}
+
+void
+metrics_fini(struct metrics *m)
+{
+	free(m->routes);
+	m->routes = NULL;
+}
+
+void
+metrics_count(struct metrics *m, size_t route, int status, uint64_t ms)
+{
+	struct metrics_route *r = &m->routes[route];
+	size_t s = METRICS_STATUSES - 1, b = 0;
+
+	while (s > 0 && statuses[s] != status)
+		s--;
+	while (b < METRICS_BUCKETS - 1 && ms > bounds_ms[b])
+		b++;
+	r->status[s]++;
+	r->bucket[b]++;
+	r->sum_ms += ms;
+	r->n++;
+}
+
+static int
+put_times(const struct metrics_route *r, const char *path, const char *method, struct buf *b)
+{
+	uint64_t below = 0;
+	int e = 0;
+
+	for (size_t i = 0; i < METRICS_BUCKETS - 1 && e == 0; i++) {
+		below += r->bucket[i];
+		e = buf_printf(b, "decnet_http_seconds_bucket{route=\"%s %s\",le=\"%g\"} %llu\n",
+			       method, path, (double)bounds_ms[i] / 1000,
+			       (unsigned long long)below);
+	}
+	if (e == 0)
+		e = buf_printf(b,
+			       "decnet_http_seconds_bucket{route=\"%s %s\",le=\"+Inf\"} %llu\n"
+			       "decnet_http_seconds_sum{route=\"%s %s\"} %.3f\n"
+			       "decnet_http_seconds_count{route=\"%s %s\"} %llu\n",
+			       method, path, (unsigned long long)r->n, method, path,
+			       (double)r->sum_ms / 1000, method, path, (unsigned long long)r->n);
+	return e;
+}
+
+static const char *
+method_of(size_t route)
+{
+	return route < router_count ? router_table[route].method : "";
+}
+
+static const char *
+path_of(size_t route)
+{
+	return route < router_count ? router_table[route].path : "other";
+}
+
+int
+metrics_put(const struct metrics *m, struct buf *b)
+{
+	int e = buf_printf(b, "# TYPE decnet_http_requests_total counter\n");
+
+	for (size_t i = 0; i <= router_count; i++)
+		for (size_t s = 0; s < METRICS_STATUSES && e == 0; s++)
+			if (m->routes[i].status[s])
+				e = buf_printf(b,
+					       "decnet_http_requests_total{route=\"%s\",method=\"%"
+					       "s\",status=\"%d\"} %llu\n",
+					       path_of(i), method_of(i), statuses[s],
+					       (unsigned long long)m->routes[i].status[s]);
+	if (e == 0)
+		e = buf_printf(b, "# TYPE decnet_http_seconds histogram\n");
+	for (size_t i = 0; i <= router_count && e == 0; i++)
+		if (m->routes[i].n)
+			e = put_times(&m->routes[i], path_of(i), method_of(i), b);
+	return e;
+}

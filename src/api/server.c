@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests from http/ to their call and back: headers, the dashboard's files, publishing after
+ * commits. */
+#include "api/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/web_asset.h"
+#include "util/json.h"
+#include "util/log.h"
+
+#define HEADERS_MAX   20
+#define RETRY_STORE_S "1"
+#define CORS_METHODS  "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+#define CORS_HEADERS  "Authorization, Content-Type, Last-Event-ID"
+#define CORS_EXPOSED  "Decnet-Watermark, Retry-After"
+#define PAGE_POLICY                                                                                \
+	"default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "           \
+	"form-action 'self'; frame-ancestors 'none'"
+
+struct headers {
+	struct http_header v[HEADERS_MAX];
+	size_t n;
+	char origin[256];
+	char watermark[24];
+};
+
+static void
+add(struct headers *h, const char *name, const char *value)
+{
+	if (h->n < HEADERS_MAX)
+		h->v[h->n++] = (struct http_header){name, value};
+}
+
+/* The origin, when the settings know it. */
+static void
+add_cors(struct headers *h, const struct api_state *state, const struct http_req *http)
+{
+	struct sv origin = http_req_header(http, "origin"),
+		  list = sv_from(state->conf->cors_origins);
+
+	if (list.n == 0)
+		return;
+	add(h, "Vary", "Origin");
+	if (!origin.p || sv_copy(origin, h->origin, sizeof(h->origin)) < 0)
+		return;
+	while (list.n) {
+		if (!sv_eq(sv_trim(sv_cut(&list, ',')), origin))
+			continue;
+		add(h, "Access-Control-Allow-Origin", h->origin);
+		add(h, "Access-Control-Expose-Headers", CORS_EXPOSED);
+		return;
+	}
+}
+
+static void
+add_common(struct headers *h, const struct call *c, const char *cache)
+{
+	add(h, "Cache-Control", cache);
+	add(h, "X-Content-Type-Options", "nosniff");
+	add(h, "Referrer-Policy", "no-referrer");
+	add_cors(h, c->state, c->http);
+}
+
+static void
+finish(struct call *own_call, const struct headers *h, struct sv body)
+{
+	struct call *c = own_call;
+	struct api_state *state = c->state;
+
+	metrics_count(&state->metrics, c->route ? c->match.index : router_count, c->res.status,
+		      loop_now_ms(state->loop) - c->begun_ms);
+	http_respond(c->http, c->res.status, h->v, h->n, body);
+	state->calls--;
+	call_free(c);
+}
+
+static void
+publish(struct call *c)
+{
+	struct api_state *state = c->state;
+	size_t i;
+	json_t *row;
+
+	for (i = 0; i < c->rows.n; i++) {
+		const struct journal_row *j = &c->rows.v[i];
+
+		(void)bus_publish_event(state->bus, j->topic, j->ts_ms, j->seq, j->payload);
+	}
+	if (c->rows.n && state->streams)
+		state->streams->poke(state->streams_user);
+	journal_rows_fini(&c->rows);
+	if (c->res.access_changed && state->streams)
+		state->streams->access_changed(state->streams_user);
+	c->res.access_changed = false;
+	if (c->res.status >= 400)
+		return;
+	json_array_foreach(c->res.publish, i, row)
+	{
+		char *payload = json_text(json_object_get(row, "payload"));
+
+		if (payload)
+			(void)bus_publish_event(state->bus, json_get_text(row, "topic"),
+						loop_unix_ms(state->loop), 0, payload);
+		free(payload);
+	}
+}
+
+static void
+log_failure(const struct call *c)
+{
+	const char *method = c->route ? c->route->method : "",
+		   *path = c->route ? c->route->path : "";
+
+	if (c->res.status == 500)
+		log_event(LV_ERR, "api.error", KV_S("error_id", c->error_id),
+			  KV_S("method", method), KV_S("route", path), KV_S("why", c->why));
+	else if (c->res.status == 503 && c->why)
+		log_event(LV_WARN, "api.store_unavailable", KV_S("method", method),
+			  KV_S("route", path), KV_S("why", c->why));
+}
+
+void
+api_server_answer(struct call *own_call)
+{
+	struct call *c = own_call;
+	struct headers h = {0};
+	char *text = NULL;
+	struct sv body = {NULL, 0};
+
+	if (c->res.status == 500 && !c->error_id[0])
+		call_fail(c, -ENOMEM, NULL);
+	if (c->res.text) {
+		body = (struct sv){c->res.text, c->res.text_n};
+	} else if (c->res.body) {
+		text = json_text(c->res.body);
+		if (!text)
+			c->res.status = 500;
+		body = sv_from(text);
+	}
+	publish(c);
+	log_failure(c);
+	if (body.p)
+		add(&h, "Content-Type", c->res.text ? c->res.type : "application/json");
+	add_common(&h, c, "no-store");
+	if (c->res.status == 401)
+		add(&h, "WWW-Authenticate", "Bearer");
+	if (c->res.status == 405 || c->match.status == 204)
+		add(&h, "Allow", c->match.allow);
+	if (c->match.status == 204 && h.origin[0]) {
+		add(&h, "Access-Control-Allow-Methods", CORS_METHODS);
+		add(&h, "Access-Control-Allow-Headers", CORS_HEADERS);
+		add(&h, "Access-Control-Max-Age", "600");
+	}
+	if (c->res.retry_after)
+		add(&h, "Retry-After", c->res.retry_after);
+	if (c->res.disposition)
+		add(&h, "Content-Disposition", c->res.disposition);
+	if (c->watermark >= 0) {
+		(void)snprintf(h.watermark, sizeof(h.watermark), "%lld", (long long)c->watermark);
+		add(&h, "Decnet-Watermark", h.watermark);
+	}
+	if (c->res.text && strcmp(c->res.type, "application/json") != 0)
+		add(&h, "Content-Security-Policy", PAGE_POLICY);
+	finish(c, &h, body);
+	free(text);
+}
+
+struct http_stream *
+api_server_stream(struct call *own_call, const struct http_stream_ops *ops, void *user)
+{
+	struct call *c = own_call;
+	struct api_state *state = c->state;
+	struct headers h = {0};
+	struct http_stream *s;
+
+	add(&h, "Content-Type", "text/event-stream; charset=utf-8");
+	add_common(&h, c, "no-cache");
+	add(&h, "X-Accel-Buffering", "no");
+	metrics_count(&state->metrics, c->match.index, 200, loop_now_ms(state->loop) - c->begun_ms);
+	s = http_stream_begin(c->http, 200, h.v, h.n, ops, user);
+	state->calls--;
+	call_free(c);
+	return s;
+}
+
+static const struct web_asset *
+find_asset(struct sv path)
+{
+	if (sv_eq(path, SV("/")))
+		path = SV("/index.html");
+	for (size_t i = 0; i < web_assets_count; i++)
+		if (sv_eq(path, sv_from(web_assets[i].path)))
+			return &web_assets[i];
+	return NULL;
+}
+
+static void
+send_asset(struct call *own_call, const struct web_asset *a)
+{
+	struct call *c = own_call;
+	struct sv match = http_req_header(c->http, "if-none-match");
+	/* The names of these files hold a hash of their bytes. */
+	bool forever = sv_starts(sv_from(a->path), SV("/assets/"));
+	struct headers h = {0};
+	bool same = sv_search(match, sv_from(a->etag)) != SIZE_MAX;
+
+	c->res.status = same ? 304 : 200;
+	if (!same)
+		add(&h, "Content-Type", a->type);
+	add(&h, "ETag", a->etag);
+	add_common(&h, c, forever ? "public, max-age=31536000, immutable" : "no-cache");
+	add(&h, "Content-Security-Policy", PAGE_POLICY);
+	finish(c, &h, (struct sv){(const char *)a->data, same ? 0 : a->size});
+}
+
+/* What no route serves: a file of the dashboard, the dashboard itself, or nothing. */
+static void
+serve_file(struct call *own_call)
+{
+	struct call *c = own_call;
+	struct sv method = c->http->method, path = c->http->path;
+	bool api = sv_starts(path, SV("/api/")) || sv_eq(path, SV("/api"));
+	bool get = sv_eq(method, SV("GET")) || sv_eq(method, SV("HEAD"));
+	const struct web_asset *a = api ? NULL : find_asset(path);
+
+	if (!a && !api && get &&
+	    sv_search(http_req_header(c->http, "accept"), SV("text/html")) != SIZE_MAX)
+		a = find_asset(SV("/"));
+	if (a && get) {
+		send_asset(c, a);
+		return;
+	}
+	if (a) {
+		(void)snprintf(c->match.allow, sizeof(c->match.allow), "GET, HEAD, OPTIONS");
+		c->match.status = sv_eq(method, SV("OPTIONS")) ? 204 : 405;
+	}
+	if (c->match.status == 204)
+		c->res.status = 204;
+	else
+		(void)api_fail(&c->res, c->match.status, "%s",
+			       c->match.status == 405 ? "Method Not Allowed" : "Not Found");
+	api_server_answer(c);
+}
+
+static void
+busy(struct call *own_call)
+{
+	api_res_fini(&own_call->res);
+	(void)api_fail(&own_call->res, 503, "Server busy");
+	own_call->res.retry_after = strdup(RETRY_STORE_S);
+	api_server_answer(own_call);
+}
+
+static void
+run_job(struct pool_job *job, void *thread_state)
+{
+	call_run(job->user, thread_state);
+}
+
+static void done_job(struct pool_job *job);
+
+static void
+submit(struct call *c)
+{
+	c->job = (struct pool_job){.run = run_job, .done = done_job, .user = c};
+	if (pool_submit(c->state->pool, &c->job) < 0)
+		busy(c);
+}
+
+static void
+on_again(struct loop_timer *t)
+{
+	struct call *c = t->user;
+
+	list_unlink(&c->parked);
+	/* Nobody would read the answer. */
+	if (http_req_gone(c->http)) {
+		busy(c);
+		return;
+	}
+	c->req.now_ms = loop_unix_ms(c->state->loop);
+	submit(c);
+}
+
+static void
+done_job(struct pool_job *job)
+{
+	struct call *c = job->user;
+
+	if (!c->res.resume || c->res.status >= 400) {
+		api_server_answer(c);
+		return;
+	}
+	publish(c);
+	free((void *)(uintptr_t)c->req.resume);
+	c->req.resume = TAKE(c->res.resume);
+	if (c->state->stopping ||
+	    loop_timer_set(c->state->loop, &c->timer, c->res.again_ms, on_again, c) < 0) {
+		busy(c);
+		return;
+	}
+	list_append(&c->state->parked, &c->parked);
+	api_res_fini(&c->res);
+}
+
+void
+api_server_stop(struct api_state *state)
+{
+	state->stopping = true;
+	LIST_FOR (at, &state->parked)
+		busy(CONTAINER_OF(at, struct call, parked));
+}
+
+static void
+on_request(void *user, struct http_req *http)
+{
+	struct api_state *state = user;
+	struct call *c;
+
+	if (call_new(state, http, loop_unix_ms(state->loop), loop_now_ms(state->loop), &c) < 0) {
+		http_respond(http, 503, NULL, 0, SV("{\"detail\":\"Server busy\"}"));
+		return;
+	}
+	state->calls++;
+	if (!c->route && c->match.status == 404) {
+		serve_file(c);
+	} else if (!c->route) {
+		c->res.status = 204;
+		if (c->match.status == 405)
+			(void)api_fail(&c->res, 405, "Method Not Allowed");
+		api_server_answer(c);
+	} else if (c->route->stream != API_STREAM_NONE) {
+		state->streams->open(state->streams_user, c);
+	} else if (c->route->role != API_OPEN && c->token != AUTH_OK) {
+		/* Needs no store thread. */
+		(void)api_fail(&c->res, auth_status(c->token), "%s", auth_detail(c->token));
+		api_server_answer(c);
+	} else if (c->route->on_loop) {
+		call_run(c, NULL);
+		api_server_answer(c);
+	} else {
+		submit(c);
+	}
+}
+
+static void
+on_answered(void *user, struct sv method, struct sv path, int status, uint64_t bytes, uint64_t ms)
+{
+	(void)user;
+	log_event(LV_DEBUG, "api.request", KV_V("method", method), KV_V("path", path),
+		  KV_I("status", status), KV_U("bytes", bytes), KV_U("ms", ms));
+}
+
+const struct http_ops api_http_ops = {.on_request = on_request, .on_answered = on_answered};

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef API_USER_H
+#define API_USER_H
+
+/* What a user name and a password may be. Pure. */
+
+#include <stdbool.h>
+
+#include "util/sv.h"
+
+#define PASSWORD_MIN 12
+#define PASSWORD_MAX 128
+
+/* 12..128 bytes. */
+bool user_password_good(struct sv password);
+/* 1..64 characters of UTF-8, no control characters, no outer blanks. */
+bool user_name_good(struct sv name);
+
+#endif
