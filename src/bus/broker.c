@@ -235,6 +235,7 @@ on_publish(struct bus_peer *p, const struct bus_ev *ev)
 	struct bus_broker *b = p->broker;
 	bool known = ev->subject.n == p->last_subject_n &&
 		     memcmp(ev->subject.p, p->last_subject, ev->subject.n) == 0;
+	int r;
 
 	if (!known && !bus_subject_valid(ev->subject, false))
 		return refuse(p, BUS_ERROR_PUBLISH_SUBJECT);
@@ -248,8 +249,10 @@ on_publish(struct bus_peer *p, const struct bus_ev *ev)
 	}
 	p->messages_in++;
 	b->stats.messages_in++;
+	/* As other brokers do: the answer comes before what the message makes come back. */
+	r = accept_line(p);
 	bus_routes_send(b->routes, p, ev, deliver, b);
-	return accept_line(p);
+	return r;
 }
 
 static int

@@ -332,6 +332,7 @@ on_silence(struct loop_timer *t)
 	uint64_t now = loop_now_ms(c->ctx->loop);
 	uint64_t due = c->heard_ms + (uint64_t)BUS_CONN_PING_MS * (c->pings + 1);
 
+	bus_outq_trim(&c->peer->out);
 	if (now < due) {
 		arm(c, due - now, on_silence);
 		return;

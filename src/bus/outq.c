@@ -11,11 +11,26 @@
 
 #define UNIT_CONTROL 0x80000000u
 #define RING_MIN     16384
-#define RING_KEEP    65536 /* an empty queue gives larger memory back */
+/* An empty queue gives larger memory back at once, the rest when its client is silent. */
+#define RING_KEEP    524288
 #define UNITS_MIN    64
 /* Control lines are bounded by whoever reads them; this is far above that bound. */
 #define CONTROL_MAX  (4u * 1024 * 1024)
 #define HEAD_SMALL   1024
+
+void
+bus_outq_trim(struct bus_outq *q)
+{
+	if (!bus_outq_empty(q))
+		return;
+	buf_fini(&q->begun);
+	free(q->ring);
+	free(q->units);
+	q->ring = NULL;
+	q->units = NULL;
+	q->ring_cap = q->ring_head = q->units_cap = q->units_head = 0;
+	q->begun_at = q->begun_control = 0;
+}
 
 void
 bus_outq_fini(struct bus_outq *q)

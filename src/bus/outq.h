@@ -32,6 +32,8 @@ struct bus_outq {
 };
 
 void bus_outq_fini(struct bus_outq *q);
+/* Give back the memory of an empty queue. */
+void bus_outq_trim(struct bus_outq *q);
 /*
  * Append a message (verb MSG; its headers make it HMSG), dropping the oldest ones while LIMIT_BUS_PENDING_MSGS or LIMIT_BUS_PENDING_BYTES would be
  * passed. Number of dropped messages, or -ENOMEM (then the message itself is dropped and counted).
