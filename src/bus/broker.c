@@ -205,7 +205,7 @@ deliver(void *user, struct bus_peer *to, const struct bus_ev *msg)
 	int dropped;
 
 	(void)user;
-	if (bus_outq_full(&to->out, msg->payload.n + msg->headers.n + 2 * BUS_SUBJECT_MAX))
+	if (bus_outq_full(&to->out, msg->payload.n + msg->headers.n + 2 * (size_t)BUS_SUBJECT_MAX))
 		b->ops->flush(to);
 	dropped = bus_outq_message(&to->out, msg);
 	if (dropped != 0) {

@@ -15,8 +15,8 @@
 #define READ_MAX     65536
 #define IN_MAX	     (LIMIT_BUS_PAYLOAD_BYTES + LIMIT_BUS_LINE_BYTES + 2 * READ_MAX)
 /* A client whose answers wait is not read from until they have left. */
-#define CONTROL_HIGH (256u * 1024)
-#define CONTROL_LOW  (64u * 1024)
+#define CONTROL_HIGH 262144u
+#define CONTROL_LOW  65536u
 /* How long the peer of a connection that was refused may go on talking, so that it reads our last
  * line and not a reset. */
 #define LINGER_MS    1000

@@ -124,7 +124,7 @@ grow(struct bus_index *x)
 {
 	size_t old_n = x->nbuckets;
 	struct bus_index_node **old = x->buckets;
-	struct bus_index_node **buckets = calloc(old_n * 2, sizeof(*buckets));
+	struct bus_index_node **buckets = calloc(old_n * 2, sizeof(struct bus_index_node *));
 
 	if (!buckets)
 		return;

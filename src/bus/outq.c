@@ -15,7 +15,7 @@
 #define RING_KEEP    524288
 #define UNITS_MIN    64
 /* Control lines are bounded by whoever reads them; this is far above that bound. */
-#define CONTROL_MAX  (4u * 1024 * 1024)
+#define CONTROL_MAX  4194304u
 #define HEAD_SMALL   1024
 
 void

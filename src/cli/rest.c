@@ -15,7 +15,7 @@
 #include "util/json.h"
 
 #define DEFAULT_URL	"http://127.0.0.1:8000"
-#define ANSWER_MAX	(64u * 1024 * 1024)
+#define ANSWER_MAX	67108864u
 #define TOKEN_MAX	8192
 #define CONNECT_S	5L
 #define TOTAL_S		60L
