@@ -13,20 +13,13 @@ import { TopologyPage } from './pages/topology';
 import './style.css';
 import type { Config } from './types';
 import { Connection, Failure } from './ui/parts';
-import { useConnection } from './ui/live';
+import { accessEndings, useConnection } from './ui/live';
 import { useRoute, type Route } from './ui/route';
 import { SessionContext, type Session } from './ui/session';
 
 type Gate = 'login' | 'change' | 'loading' | 'open';
 
 const mustChangeText = 'Password change required before accessing this resource';
-
-/** Reasons of `bye` that only a new sign-in mends. */
-const endings: Record<string, string> = {
-  token_expired: 'Your session has expired.',
-  revoked: 'Your session was ended.',
-  role_changed: 'Your role was changed.',
-};
 
 const pages = [
   { page: 'topologies', label: 'Topologies' },
@@ -56,7 +49,7 @@ function Page({ route }: { route: Route }): JSX.Element {
 /** The stream is over for good because the access is: what is shown is no longer live. */
 function Ended({ signOut }: { signOut(why: string): void }): JSX.Element | null {
   const status = useConnection();
-  const why = status?.state === 'ended' ? endings[status.reason ?? ''] : undefined;
+  const why = status?.state === 'ended' ? accessEndings[status.reason ?? ''] : undefined;
 
   if (why === undefined) return null;
   return (

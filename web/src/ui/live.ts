@@ -28,6 +28,14 @@ export interface Live {
   refetch(): void;
 }
 
+/** Reasons of `bye` that only a new sign-in mends, and what to tell. */
+export const accessEndings: Record<string, string> = {
+  token_expired: 'Your session has expired.',
+  revoked: 'Your session was ended.',
+  role_changed: 'Your role was changed.',
+};
+
+const pollMs = 10_000;
 const recentMax = 40;
 const paintMs = 60;
 
@@ -42,6 +50,12 @@ export const environment: StreamEnvironment = {
   probe: (url) => api.probe(url),
   later,
 };
+
+/** No events come, and reading may still do. */
+function streamless(s: StreamStatus | null): boolean {
+  const reason = s?.reason ?? '';
+  return s?.state === 'lost' || (s?.state === 'ended' && !(reason in accessEndings) && reason !== 'topology_deleted');
+}
 
 type Listener = (s: StreamStatus | null) => void;
 const listeners = new Set<Listener>();
@@ -111,18 +125,24 @@ export function useLive<T>(make: () => LiveSpec<T>, inputs: readonly unknown[]):
         paint();
       },
       status: (s) => {
+        if (s.state !== live.status?.state && !live.loaded && streamless(s)) follower.refetch();
         live.status = s;
         publish(s);
         paint();
       },
     });
     const online = (): void => stream.retryNow();
+    // Without a stream the page is still right, only later: it reads again now and then.
+    const poll = setInterval(() => {
+      if (streamless(live.status)) follower.refetch();
+    }, pollMs);
 
     Object.assign(live, { status: null, error: null, loaded: false, recent: [], refetch: () => follower.refetch() });
     window.addEventListener('online', online);
     stream.start();
     return () => {
       window.removeEventListener('online', online);
+      clearInterval(poll);
       stream.close();
       follower.close();
       stopPaint?.();
