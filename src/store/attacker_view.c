@@ -176,6 +176,18 @@ load(struct db *db, const char *uuid, struct attacker *ret, struct err *e)
 }
 
 int
+attacker_exists(struct db *db, const char *uuid, struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_OBSERVATION_IDENTITY);
+	int r;
+
+	db_bind_text(st, 1, uuid);
+	r = db_step(st, e);
+	db_reset(st);
+	return r;
+}
+
+int
 attacker_get(struct db *db, const char *uuid, json_t **ret_row, struct err *e)
 {
 	struct attacker a = {0};

@@ -12,6 +12,8 @@
 #include "util/err.h"
 #include "util/sv.h"
 
+/* 1, 0 or a store failure. */
+int attacker_exists(struct db *db, const char *uuid, struct err *e) A_NODISCARD;
 /* The Attacker row of contract 7.2. 1, 0 (no such row) or a store failure. */
 int attacker_get(struct db *db, const char *uuid, json_t **ret_row, struct err *e) A_NODISCARD;
 /* The row plus service_activity and observations. As attacker_get. */

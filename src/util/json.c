@@ -57,7 +57,8 @@ json_parse(struct sv text, json_t **ret_value, struct err *e)
 char *
 json_text(const json_t *value)
 {
-	return json_dumps(value, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY);
+	return json_dumps(value, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY |
+				 JSON_REAL_PRECISION(15));
 }
 
 json_t *

@@ -18,7 +18,8 @@
  * most JSON_DEPTH_MAX. 0 and *ret_value (a new reference), -EBADMSG with the place in `e`, -ENOMEM.
  */
 int json_parse(struct sv text, json_t **ret_value, struct err *e) A_NODISCARD;
-/* Compact text, keys in insertion order, heap, terminated; NULL without memory. */
+/* Compact text, keys in insertion order, numbers with at most 15 digits (0.1 stays 0.1), heap,
+ * terminated; NULL without memory. */
 char *json_text(const json_t *value);
 /* A time as the contract shows it; 0 is null. Never NULL but without memory. */
 json_t *json_time(uint64_t unix_ms);
