@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attacker rows: lists, one with all that is known of it, export. */
-#include "api/h_attacker.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "api/h_log.h"
+#include "api/log_filter.h"
 #include "store/attacker_view.h"
 #include "store/log.h"
 #include "util/buf.h"
 #include "util/json.h"
+
+api_handler_fn h_attacker_list, h_attacker_get, h_attacker_commands, h_attacker_artifacts,
+	h_attacker_transcripts, h_attacker_export;
 
 #define LIMIT_DEFAULT	   50
 #define LIMIT_MAX	   1000

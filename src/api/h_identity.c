@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Identities: who is behind several addresses, why, and what analysts decide about it. */
-#include "api/h_identity.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/api.h"
 #include "store/identity.h"
 #include "store/identity_tx.h"
 #include "util/clock.h"
 #include "util/json.h"
 #include "util/limits.h"
+
+api_handler_fn h_identity_list, h_identity_get, h_identity_observations, h_identity_evidence,
+	h_identity_note, h_identity_split, h_identity_merge;
 
 #define LIMIT_DEFAULT  50
 #define LIMIT_MAX      1000

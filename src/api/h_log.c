@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Log rows, their histogram, and the counters of the dashboard. */
-#include "api/h_log.h"
+#include <stdio.h>
 
-#include <errno.h>
-
+#include "api/log_filter.h"
 #include "util/clock.h"
+
+api_handler_fn h_log_list, h_log_histogram, h_log_stats;
 
 #define LIMIT_DEFAULT	 50
 #define LIMIT_MAX	 1000

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef API_H_LOG_H
-#define API_H_LOG_H
+#ifndef API_LOG_FILTER_H
+#define API_LOG_FILTER_H
 
 /* Query parameters that the log routes and the log stream share. */
 
@@ -15,7 +15,5 @@ bool api_filter_given(const struct sv *value);
  * fields were bad), or -ENOMEM (then it is empty). */
 int api_log_filter(const struct api_req *req, struct api_res *res,
 		   struct log_filter *ret) A_NODISCARD;
-
-api_handler_fn h_log_list, h_log_histogram, h_log_stats;
 
 #endif
