@@ -113,7 +113,7 @@ run(enum bus_side side, struct sv in, size_t step)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	struct sv in = {(const char *)data + 1, n < INPUT_MAX ? n - 1 : INPUT_MAX};
+	struct sv in = {(const char *)data + 1, n <= INPUT_MAX ? n - 1 : INPUT_MAX};
 	struct trace whole, bytes;
 	enum bus_side side;
 
