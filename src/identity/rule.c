@@ -87,7 +87,7 @@ identity_compare(const struct identity_observation *a, const struct identity_obs
 double
 identity_probability(double bits)
 {
-	return 1.0 / (1.0 + exp2(-bits));
+	return round(1e4 / (1.0 + exp2(-bits))) / 1e4;
 }
 
 /* The change for this identity, or NULL. */

@@ -70,7 +70,7 @@ double identity_compare(const struct identity_observation *a, const struct ident
 size_t identity_decide(const struct identity_observation *self,
 		       const struct identity_observation *candidates, size_t n,
 		       struct identity_change *ret);
-/* Probability (0..1) for log2 odds. */
+/* Probability (0..1) for log2 odds, in ten-thousandths. */
 double identity_probability(double bits);
 
 #endif
