@@ -49,6 +49,15 @@ on_signal(void *user, int signo)
 	loop_stop(p->loop);
 }
 
+static void
+on_bus(void *user, bool connected)
+{
+	struct program *p = user;
+
+	if (connected && p->resolver)
+		resolver_bus_up(p->resolver);
+}
+
 /* -EINVAL: the environment cannot be used. */
 static int
 open_all(struct program *p, struct err *e)
@@ -71,7 +80,7 @@ open_all(struct program *p, struct err *e)
 	if (r == 0)
 		r = pool_new(p->loop, 1, QUEUE_JOBS, &ops, &p->pool, e);
 	if (r == 0)
-		r = bus_client_new(p->loop, &p->conf, "resolver", NULL, NULL, &p->bus, e);
+		r = bus_client_new(p->loop, &p->conf, "resolver", on_bus, p, &p->bus, e);
 	if (r < 0) {
 		(void)close(channel);
 		return r;

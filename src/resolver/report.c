@@ -87,30 +87,33 @@ publish(struct report *rep, enum bus_topic t, const char *variable, json_t *own_
 	free(text);
 }
 
+static void
+publish_beat(struct report *rep, const struct beat *b, json_t *extra)
+{
+	uint64_t now = clock_unix_ms();
+	json_t *payload = json_pack(
+		"{s:s, s:I, s:f, s:f}", "worker", b->name, "pid", (json_int_t)b->pid, "uptime_sec",
+		(double)(now > b->started_ms ? now - b->started_ms : 0) / 1000.0, "ts",
+		(double)now / 1000.0);
+
+	if (payload && json_object_update_missing(payload, extra) == 0)
+		publish(rep, BUS_TOPIC_SYSTEM_HEALTH, b->name, json_incref(payload));
+	json_decref(payload);
+}
+
 /* Send a heartbeat; consumes `own_extra`. One that is still under way stands for this one. */
 static void
 beat(struct report *rep, struct beat *b, json_t *own_extra)
 {
-	uint64_t now = clock_unix_ms();
-	json_t *payload;
-
-	if (b->busy || rep->stopping || !own_extra) {
-		json_decref(own_extra);
-		return;
+	if (!b->busy && !rep->stopping && own_extra) {
+		publish_beat(rep, b, own_extra);
+		b->extra = json_text(own_extra);
+		b->job = (struct pool_job){.run = run_beat, .done = beat_done, .user = b};
+		b->busy = b->extra && pool_submit(rep->pool, &b->job) == 0;
+		if (!b->busy)
+			free(TAKE(b->extra));
 	}
-	payload = json_pack("{s:s, s:I, s:f, s:f}", "worker", b->name, "pid", (json_int_t)b->pid,
-			    "uptime_sec",
-			    (double)(now > b->started_ms ? now - b->started_ms : 0) / 1000.0, "ts",
-			    (double)now / 1000.0);
-	if (payload && json_object_update_missing(payload, own_extra) == 0)
-		publish(rep, BUS_TOPIC_SYSTEM_HEALTH, b->name, json_incref(payload));
-	json_decref(payload);
-	b->extra = json_text(own_extra);
 	json_decref(own_extra);
-	b->job = (struct pool_job){.run = run_beat, .done = beat_done, .user = b};
-	b->busy = b->extra && pool_submit(rep->pool, &b->job) == 0;
-	if (!b->busy)
-		free(TAKE(b->extra));
 }
 
 static json_t *
@@ -164,6 +167,16 @@ report_new(struct loop *l, struct pool *pool, struct bus_client *bus, struct rep
 	on_timer(&rep->timer);
 	*ret_report = rep;
 	return 0;
+}
+
+void
+report_bus_up(struct report *rep)
+{
+	json_t *extra = counters(rep);
+
+	if (extra)
+		publish_beat(rep, &rep->self, extra);
+	json_decref(extra);
 }
 
 void

@@ -18,6 +18,8 @@ struct report;
 int report_new(struct loop *l, struct pool *pool, struct bus_client *bus,
 	       struct report **ret_report) A_NODISCARD;
 void report_free(struct report *rep);
+/* The bus is there (again) and has not heard of us yet. */
+void report_bus_up(struct report *rep);
 /* No more heartbeats; the stored one of the resolver is taken back by the pool's last job. */
 void report_stop(struct report *rep);
 

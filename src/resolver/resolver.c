@@ -455,6 +455,12 @@ resolver_new(struct loop *l, const struct conf *conf, struct pool *pool, struct 
 }
 
 void
+resolver_bus_up(struct resolver *res)
+{
+	report_bus_up(res->report);
+}
+
+void
 resolver_stop(struct resolver *res)
 {
 	res->stopping = true;

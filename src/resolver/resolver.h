@@ -20,6 +20,8 @@ struct resolver;
  */
 int resolver_new(struct loop *l, const struct conf *conf, struct pool *pool, struct bus_client *bus,
 		 int own_channel, struct resolver **ret_resolver, struct err *e) A_NODISCARD;
+/* The bus is there (again): say so there. */
+void resolver_bus_up(struct resolver *res);
 /* Take nothing more in and take the heartbeat back; then free the pool, then the resolver. */
 void resolver_stop(struct resolver *res);
 void resolver_free(struct resolver *res);
