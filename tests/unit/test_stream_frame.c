@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "stream/frame.h"
+#include "stream/ring.h"
+#include "stream/slots.h"
+#include "util/attr.h"
+
+static void
+assert_text(struct sv got, const char *want)
+{
+	assert_int_equal(got.n, strlen(want));
+	assert_memory_equal(got.p, want, got.n);
+}
+
+static void
+frames_are_the_contract(void **state)
+{
+	struct frame *f;
+
+	(void)state;
+	assert_int_equal(frame_new(SV("snapshot"), 4182, SV("{\"watermark\":4182}"), &f), 0);
+	assert_text(frame_bytes(f, false),
+		    "event: snapshot\nid: 4182\ndata: {\"watermark\":4182}\n\n");
+	assert_text(frame_bytes(f, true),
+		    "33\r\nevent: snapshot\nid: 4182\ndata: {\"watermark\":4182}\n\n\r\n");
+	frame_unref(f);
+	assert_int_equal(frame_new(SV("bye"), 0, SV("{}"), &f), 0);
+	assert_text(frame_bytes(f, false), "event: bye\ndata: {}\n\n");
+	frame_unref(f);
+	assert_int_equal(frame_new_raw(SV(": keepalive\n\n"), &f), 0);
+	assert_text(frame_bytes(f, true), "d\r\n: keepalive\n\n\r\n");
+	frame_unref(f);
+}
+
+static void
+events_are_the_contract(void **state)
+{
+	static const struct {
+		const char *topic;
+		bool full;
+		const char *text;
+	} rows[] = {
+		{"topology.t1.mutation.applying", false,
+		 "event: mutation.applying\nid: 9\ndata: "
+		 "{\"topic\":\"topology.t1.mutation.applying\","
+		 "\"type\":\"T\",\"ts\":1769847300.250,\"payload\":{\"a\":1}}\n\n"},
+		{"decky.web.state", false,
+		 "event: decky.state\nid: 9\ndata: {\"topic\":\"decky.web.state\",\"type\":\"T\","
+		 "\"ts\":1769847300.250,\"payload\":{\"a\":1}}\n\n"},
+		{"identity.formed", true,
+		 "event: identity.formed\nid: 9\ndata: "
+		 "{\"topic\":\"identity.formed\",\"type\":\"T\","
+		 "\"ts\":1769847300.250,\"payload\":{\"a\":1}}\n\n"},
+		{"identity.x\"y", false,
+		 "event: x\"y\nid: 9\ndata: {\"topic\":\"identity.x\\\"y\",\"type\":\"T\","
+		 "\"ts\":1769847300.250,\"payload\":{\"a\":1}}\n\n"},
+	};
+	struct frame *f;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(frame_new_event(sv_from(rows[i].topic), rows[i].full, SV("T"),
+						 1769847300250, 9, SV("{\"a\":1}"), &f),
+				 0);
+		assert_text(frame_bytes(f, false), rows[i].text);
+		frame_unref(f);
+	}
+	assert_int_equal(frame_new_event(SV("a\xff.b"), false, SV(""), 0, 0, SV("{}"), &f),
+			 -EINVAL);
+	assert_int_equal(frame_new_event(SV("a.b c"), false, SV(""), 0, 0, SV("{}"), &f), -EINVAL);
+}
+
+static void
+nothing_becomes_two_lines(void **state)
+{
+	static const struct {
+		struct sv name, data;
+	} rows[] = {
+		{{"", 0}, {"{}", 2}},	 {{"a\nb", 3}, {"{}", 2}}, {{"a\rb", 3}, {"{}", 2}},
+		{{"a", 1}, {"1\n2", 3}}, {{"a", 1}, {"1\r2", 3}},  {{"a", 1}, {"1\0", 2}},
+	};
+	struct frame *f;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(frame_new(rows[i].name, 1, rows[i].data, &f), -EINVAL);
+	assert_int_equal(frame_new(SV("a"), -1, SV("{}"), &f), -EINVAL);
+	assert_int_equal(frame_new_raw(SV(": open"), &f), -EINVAL);
+}
+
+static struct frame *
+row(int64_t id, size_t data_n)
+{
+	struct frame *f;
+	char data[256];
+
+	memset(data, 'x', sizeof(data));
+	assert_int_equal(frame_new(SV("e"), id, (struct sv){data, data_n}, &f), 0);
+	return f;
+}
+
+static void
+push(struct ring *r, int64_t id, size_t data_n)
+{
+	struct frame *f = row(id, data_n);
+
+	ring_push(r, f);
+	frame_unref(f);
+}
+
+static void
+ring_keeps_its_ceilings(void **state)
+{
+	struct ring r;
+
+	(void)state;
+	ring_init(&r, 20, 1 << 20, 100);
+	assert_int_equal(ring_seek(&r, 100, 0), 0);
+	for (int64_t id = 101; id <= 150; id++) {
+		push(&r, id, 10);
+		push(&r, 0, 10);
+		assert_true(r.end - r.first <= 20);
+	}
+	assert_int_equal(r.base, 140);
+	assert_int_equal(r.evicted, 80);
+	assert_int_equal(r.end - r.first, 20);
+	assert_int_equal(ring_at(&r, ring_seek(&r, 145, 0))->id, 0);
+	assert_int_equal(ring_at(&r, ring_seek(&r, 145, 0) + 1)->id, 146);
+	assert_int_equal(ring_seek(&r, 150, 0), r.end - 1);
+	assert_int_equal(ring_seek(&r, 150, r.end), r.end);
+	assert_int_equal(ring_seek(&r, 145, r.end), ring_seek(&r, 145, 0) + 1);
+	ring_reset(&r, 200);
+	assert_int_equal(r.base, 200);
+	assert_int_equal(r.first, r.end);
+	ring_fini(&r);
+	ring_init(&r, 1000, 1000, 0);
+	push(&r, 1, 100);
+	push(&r, 2, 100);
+	assert_int_equal(r.base, 0);
+	for (int64_t id = 3; id < 40; id++) {
+		push(&r, id, 200);
+		assert_true(r.bytes <= 1000);
+	}
+	assert_int_equal(ring_at(&r, r.end - 1)->id, 39);
+	ring_fini(&r);
+	ring_init(&r, 10, 50, 0);
+	push(&r, 7, 200);
+	assert_int_equal(r.first, r.end);
+	assert_int_equal(r.base, 7);
+	ring_fini(&r);
+}
+
+static void
+slots_are_counted(void **state)
+{
+	struct slot *held[6] = {NULL}, *other;
+	struct slots *s;
+
+	(void)state;
+	assert_int_equal(slots_new(&s), 0);
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(slot_take(s, "u1", 5, &held[i]), 0);
+	assert_int_equal(slot_take(s, "u1", 5, &held[5]), -ENOBUFS);
+	assert_int_equal(slot_take(s, "u2", 5, &other), 0);
+	assert_int_equal(slots_refused(s), 1);
+	slot_drop(held[0]);
+	assert_int_equal(slots_held(s, "u1"), 4);
+	assert_int_equal(slot_take(s, "u1", 5, &held[0]), 0);
+	assert_int_equal(slot_take(s, "u1", 0, &held[5]), 0);
+	assert_int_equal(slots_held(s, "u1"), 6);
+	for (unsigned i = 0; i < 6; i++)
+		slot_drop(held[i]);
+	slot_drop(other);
+	slot_drop(NULL);
+	assert_int_equal(slots_held(s, "u1"), 0);
+	slots_free(s);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(frames_are_the_contract),
+		cmocka_unit_test(events_are_the_contract),
+		cmocka_unit_test(nothing_becomes_two_lines),
+		cmocka_unit_test(ring_keeps_its_ceilings),
+		cmocka_unit_test(slots_are_counted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
