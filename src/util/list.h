@@ -46,7 +46,7 @@ list_unlink(struct list *node)
 
 /* Walk; the node in hand may be unlinked and freed inside. */
 #define LIST_FOR(it, head)                                                                         \
-	for (struct list *it = (head)->next, *list_next_ = it->next; it != (head);                 \
-	     it = list_next_, list_next_ = it->next)
+	for (struct list *it = (head)->next, *it##_next_ = it->next; it != (head);                 \
+	     it = it##_next_, it##_next_ = it->next)
 
 #endif
