@@ -213,7 +213,7 @@ split(struct api_ctx *cx, const struct api_req *req, struct api_res *res, const 
 	identity_tx_free(tx);
 	if (r == -ENOTEMPTY)
 		return api_fail(res, 409, SPLIT_EMPTY);
-	if (r == -ENOENT) {
+	if (r == -ENOENT && bad < n) {
 		(void)snprintf(field, sizeof(field), "observation_uuids.%zu",
 			       index_of(req, v[bad]));
 		return api_refuse(res, field, "not an observation of this identity");

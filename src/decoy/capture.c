@@ -21,8 +21,8 @@ static const struct {
 #undef CAPTURE
 };
 
-static const char ack_magic[4] = "DCA1";
-static const char hello_magic[4] = "DCH1";
+static const char ack_magic[] = {'D', 'C', 'A', '1'};
+static const char hello_magic[] = {'D', 'C', 'H', '1'};
 
 const char *
 capture_word(enum capture_type t)

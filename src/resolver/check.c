@@ -352,7 +352,7 @@ set_msg(struct sighting *s, const char *before, const struct sv *text, const str
 
 	if (!text || !text->n)
 		return 0;
-	buf_init(&b, MSG_BYTES_MAX * 3);
+	buf_init(&b, (size_t)MSG_BYTES_MAX * 3);
 	r = buf_put(&b, sv_from(before));
 	if (r == 0)
 		r = buf_put(&b, cut(*text, MSG_BYTES_MAX));
@@ -416,6 +416,9 @@ sighting_check(const struct capture *c, uint64_t now_ms, struct sighting *ret, e
 		.source = c->source, .type = c->type, .primitive = IDENTITY_SIGNAL_COUNT};
 	int r;
 
+	*ret_why = REJECT_FRAME;
+	if (c->type >= CAPTURE_TYPE_COUNT)
+		return -EBADMSG;
 	*ret_why = REJECT_NUMBER;
 	if (c->source == 0 || c->no == 0 || c->no > INT64_MAX)
 		return -EBADMSG;

@@ -312,7 +312,7 @@ static int
 batch_init(struct batch *b, size_t n)
 {
 	n += n == 0;
-	b->v = calloc(n, sizeof(*b->v));
+	b->v = calloc(n, sizeof(const struct sighting *));
 	b->logs = calloc(n, sizeof(*b->logs));
 	b->visitor_of = calloc(n, sizeof(*b->visitor_of));
 	b->visitors = calloc(n, sizeof(*b->visitors));

@@ -18,7 +18,7 @@
 #include "util/limits.h"
 #include "util/log.h"
 
-#define MESSAGE_BYTES_MAX (256 * 1024) /* more than a socket buffer takes as one message */
+#define MESSAGE_BYTES_MAX 262144 /* more than a socket buffer takes as one message */
 #define MESSAGES_PER_TURN 32
 #define GATHER_MS	  5 /* what belongs to one event mostly comes within this time */
 #define RETRY_MS_MIN	  100

@@ -9,16 +9,12 @@
 
 #include "bus/topic.h"
 #include "identity/signal.h"
+#include "store/identity_held.h"
 #include "store/journal.h"
 #include "util/json.h"
 #include "util/limits.h"
 
-struct held {
-	struct identity row;
-	json_t *before; /* as the viewer had it; NULL: formed in this transaction */
-};
-
-/* Journal rows wait here, one list a topic, in the order of the contract. */
+/* Journal rows wait in one list a topic, in the order of the contract. */
 static const enum bus_topic order[] = {
 	BUS_TOPIC_IDENTITY_OBSERVATION_UNLINKED,
 	BUS_TOPIC_IDENTITY_FORMED,
@@ -26,21 +22,13 @@ static const enum bus_topic order[] = {
 	BUS_TOPIC_IDENTITY_MERGED,
 	BUS_TOPIC_IDENTITY_UNMERGED,
 };
-
-struct identity_tx {
-	struct db *db;
-	uint64_t now_ms;
-	const char *by;
-	struct held *held;
-	size_t n, cap;
-	json_t *events[ARRAY_LEN(order)];
-	int splits; /* -1: not looked up; else whether any analyst ever split */
-};
+_Static_assert(ARRAY_LEN(order) == IDENTITY_HELD_TOPICS, "one list a topic");
 
 static int
 no_memory(struct err *e)
 {
-	return err_set(e, -ENOMEM, "out of memory");
+	(void)err_set(e, -ENOMEM, "out of memory");
+	return -ENOMEM;
 }
 
 int
@@ -81,9 +69,8 @@ identity_tx_free(struct identity_tx *tx)
 	free(tx);
 }
 
-/* Note an event; consumes the payload. */
-static int
-note(struct identity_tx *tx, enum bus_topic t, json_t *own_payload, struct err *e)
+int
+identity_held_note(struct identity_tx *tx, enum bus_topic t, json_t *own_payload, struct err *e)
 {
 	size_t i = 0;
 
@@ -114,9 +101,8 @@ hold(struct identity_tx *tx, struct identity *own_row, json_t *own_before, struc
 	return 0;
 }
 
-/* The row in hand; good until the next call. */
-static int
-take(struct identity_tx *tx, const char *uuid, struct identity **ret, struct err *e)
+int
+identity_held_take(struct identity_tx *tx, const char *uuid, struct identity **ret, struct err *e)
 {
 	struct identity row = {0};
 	json_t *before;
@@ -129,8 +115,12 @@ take(struct identity_tx *tx, const char *uuid, struct identity **ret, struct err
 		}
 	}
 	r = identity_load(tx->db, uuid, &row, e);
-	if (r <= 0)
-		return r < 0 ? r : err_set(e, -ENOENT, "identity %s is missing", uuid);
+	if (r == 0) {
+		(void)err_set(e, -ENOENT, "identity %s is missing", uuid);
+		r = -ENOENT;
+	}
+	if (r < 0)
+		return r;
 	before = identity_json(&row);
 	if (!before) {
 		identity_fini(&row);
@@ -158,9 +148,8 @@ list_add(json_t *list, const char *value)
 	return json_array_insert_new(list, at, json_string(value)) == 0 ? 1 : -ENOMEM;
 }
 
-/* The values of a bound statement (primitive, value; the newest first) join the row's roll-ups. */
-static int
-add_values(struct identity *row, struct db_stmt *st, struct err *e)
+int
+identity_held_values(struct identity *row, struct db_stmt *st, struct err *e)
 {
 	bool keystrokes = false;
 	int r;
@@ -192,7 +181,7 @@ add_signals_of(struct identity_tx *tx, struct identity *row, enum db_query q, co
 	db_bind_text(st, 1, uuid);
 	if (limit)
 		db_bind_int(st, 2, limit);
-	return add_values(row, st, e);
+	return identity_held_values(row, st, e);
 }
 
 static void
@@ -223,8 +212,9 @@ add_observation(struct identity_tx *tx, struct identity *row, const char *observ
 			      LIMIT_ATTACKER_SIGNALS, e);
 }
 
-static int
-set_identity(struct identity_tx *tx, const char *identity, const char *observation, struct err *e)
+int
+identity_held_assign(struct identity_tx *tx, const char *identity, const char *observation,
+		     struct err *e)
 {
 	struct db_stmt *st = db_query(tx->db, Q_ATTACKER_SET_IDENTITY);
 
@@ -294,9 +284,8 @@ update(struct identity_tx *tx, const struct identity *row, struct err *e)
 	return db_exec(st, NULL, e);
 }
 
-/* A new row without observations, written and held. */
-static int
-new_identity(struct identity_tx *tx, struct identity **ret, struct err *e)
+int
+identity_held_new(struct identity_tx *tx, struct identity **ret, struct err *e)
 {
 	struct identity row = {
 		.created_at = tx->now_ms,
@@ -322,19 +311,19 @@ identity_tx_form(struct identity_tx *tx, const char *observation, char ret_uuid[
 		 struct err *e)
 {
 	struct identity *row = NULL;
-	int r = new_identity(tx, &row, e);
+	int r = identity_held_new(tx, &row, e);
 
 	if (r == 0)
-		r = set_identity(tx, row->uuid, observation, e);
+		r = identity_held_assign(tx, row->uuid, observation, e);
 	if (r == 0)
 		r = add_observation(tx, row, observation, e);
 	if (r < 0)
 		return r;
 	memcpy(ret_uuid, row->uuid, ID_UUID_SIZE);
-	return note(tx, BUS_TOPIC_IDENTITY_FORMED,
-		    json_pack("{s:s, s:[s], s:s}", "identity_uuid", row->uuid, "observation_uuids",
-			      observation, "by", tx->by),
-		    e);
+	return identity_held_note(tx, BUS_TOPIC_IDENTITY_FORMED,
+				  json_pack("{s:s, s:[s], s:s}", "identity_uuid", row->uuid,
+					    "observation_uuids", observation, "by", tx->by),
+				  e);
 }
 
 int
@@ -342,20 +331,20 @@ identity_tx_link(struct identity_tx *tx, const char *identity, const char *obser
 		 double confidence, struct err *e)
 {
 	struct identity *row = NULL;
-	int r = take(tx, identity, &row, e);
+	int r = identity_held_take(tx, identity, &row, e);
 
 	if (r == 0)
-		r = set_identity(tx, identity, observation, e);
+		r = identity_held_assign(tx, identity, observation, e);
 	if (r == 0)
 		r = add_observation(tx, row, observation, e);
 	if (r < 0)
 		return r;
 	if (confidence < row->confidence)
 		row->confidence = confidence;
-	return note(tx, BUS_TOPIC_IDENTITY_OBSERVATION_LINKED,
-		    json_pack("{s:s, s:s, s:s}", "identity_uuid", identity, "observation_uuid",
-			      observation, "by", tx->by),
-		    e);
+	return identity_held_note(tx, BUS_TOPIC_IDENTITY_OBSERVATION_LINKED,
+				  json_pack("{s:s, s:s, s:s}", "identity_uuid", identity,
+					    "observation_uuid", observation, "by", tx->by),
+				  e);
 }
 
 /* What the loser knew joins the winner's row. */
@@ -391,14 +380,14 @@ identity_tx_merge(struct identity_tx *tx, const char *winner, const char *loser,
 {
 	struct identity *w = NULL, *l = NULL;
 	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_REPOINT);
-	int r = take(tx, loser, &l, e);
+	int r = identity_held_take(tx, loser, &l, e);
 
 	/* Twice: holding the second may have moved the first. */
 	if (r == 0)
-		r = take(tx, winner, &w, e);
+		r = identity_held_take(tx, winner, &w, e);
 	if (r == 0)
-		r = take(tx, loser, &l, e);
-	if (r < 0)
+		r = identity_held_take(tx, loser, &l, e);
+	if (r != 0)
 		return r;
 	if (absorb(w, l) < 0)
 		return no_memory(e);
@@ -418,10 +407,10 @@ identity_tx_merge(struct identity_tx *tx, const char *winner, const char *loser,
 	r = db_exec(st, NULL, e);
 	if (r < 0)
 		return r;
-	return note(tx, BUS_TOPIC_IDENTITY_MERGED,
-		    json_pack("{s:s, s:s, s:s}", "winner_uuid", winner, "loser_uuid", loser, "by",
-			      tx->by),
-		    e);
+	return identity_held_note(tx, BUS_TOPIC_IDENTITY_MERGED,
+				  json_pack("{s:s, s:s, s:s}", "winner_uuid", winner, "loser_uuid",
+					    loser, "by", tx->by),
+				  e);
 }
 
 int
@@ -429,7 +418,7 @@ identity_tx_touch(struct identity_tx *tx, const char *identity, uint64_t first_m
 		  struct err *e)
 {
 	struct identity *row = NULL;
-	int r = take(tx, identity, &row, e);
+	int r = identity_held_take(tx, identity, &row, e);
 
 	if (r == 0)
 		widen(row, first_ms, last_ms);
@@ -441,7 +430,7 @@ identity_tx_signals(struct identity_tx *tx, const char *identity, const char *ob
 		    struct err *e)
 {
 	struct identity *row = NULL;
-	int r = take(tx, identity, &row, e);
+	int r = identity_held_take(tx, identity, &row, e);
 
 	return r < 0 ? r
 		     : add_signals_of(tx, row, Q_ATTACKER_SIGNALS_NEWEST, observation,
@@ -465,231 +454,6 @@ identity_tx_evidence(struct identity_tx *tx, const char *a, const char *b, const
 		db_bind_real(st, 5, weight);
 	db_bind_int(st, 6, (int64_t)tx->now_ms);
 	return db_exec(st, NULL, e);
-}
-
-int
-identity_tx_apart(struct identity_tx *tx, const char *a, const char *b, struct err *e)
-{
-	struct db_stmt *st = db_query(tx->db, Q_DECISION_ANY_SPLIT);
-	int64_t n = 0;
-	int r;
-
-	if (tx->splits < 0) {
-		r = db_one_int(st, &n, e);
-		if (r < 0)
-			return r;
-		tx->splits = n > 0;
-	}
-	if (!tx->splits)
-		return 0;
-	st = db_query(tx->db, Q_DECISION_APART);
-	db_bind_text(st, 1, a);
-	db_bind_text(st, 2, b);
-	r = db_one_int(st, &n, e);
-	return r < 0 ? r : n > 0;
-}
-
-static int
-first_member(struct identity_tx *tx, const char *identity, char dst[ID_UUID_SIZE], struct err *e)
-{
-	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_FIRST_MEMBER);
-	int r;
-
-	db_bind_text(st, 1, identity);
-	r = db_step(st, e);
-	if (r > 0)
-		r = sv_copy(db_col_sv(st, 0), dst, ID_UUID_SIZE);
-	else if (r == 0)
-		r = err_set(e, -ENOENT, "identity %s has no observation", identity);
-	db_reset(st);
-	return r;
-}
-
-static int
-add_side(struct identity_tx *tx, const char *identity, int64_t decision, int side, struct err *e)
-{
-	struct db_stmt *st = db_query(tx->db, Q_DECISION_SIDE_ADD);
-
-	db_bind_text(st, 1, identity);
-	db_bind_int(st, 2, decision);
-	db_bind_int(st, 3, side);
-	return db_exec(st, NULL, e);
-}
-
-/* What an analyst decided about the observations of two identities, and the evidence of it. */
-static int
-decide(struct identity_tx *tx, const char *kind, const char *a, const char *b, struct err *e)
-{
-	char of_a[ID_UUID_SIZE], of_b[ID_UUID_SIZE];
-	struct db_stmt *st = db_query(tx->db, Q_COUNTER_ADD);
-	int64_t decision = 0;
-	int r;
-
-	db_bind_int(st, 1, 1);
-	db_bind_text(st, 2, "decision");
-	r = db_one_int(st, &decision, e);
-	if (r < 0)
-		return r;
-	st = db_query(tx->db, Q_DECISION_ADD);
-	db_bind_int(st, 1, decision);
-	db_bind_text(st, 2, kind);
-	db_bind_int(st, 3, (int64_t)tx->now_ms);
-	r = db_exec(st, NULL, e);
-	if (r == 0)
-		r = add_side(tx, a, decision, 0, e);
-	if (r == 0)
-		r = add_side(tx, b, decision, 1, e);
-	if (r == 0)
-		r = first_member(tx, a, of_a, e);
-	if (r == 0)
-		r = first_member(tx, b, of_b, e);
-	return r < 0 ? r : identity_tx_evidence(tx, of_a, of_b, "analyst", kind, (double)NAN, e);
-}
-
-int
-identity_tx_join(struct identity_tx *tx, const char *winner, const char *loser, struct err *e)
-{
-	int r = decide(tx, "merge", winner, loser, e);
-
-	return r < 0 ? r : identity_tx_merge(tx, winner, loser, 1.0, e);
-}
-
-/* Count, times and roll-ups of a row from its observations as they are now. */
-static int
-recount(struct identity_tx *tx, struct identity *row, struct err *e)
-{
-	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_SPAN);
-	json_t *rollup = identity_rollup_new();
-	int r;
-
-	if (!rollup)
-		return no_memory(e);
-	json_decref(row->rollup);
-	row->rollup = rollup;
-	row->kd_digraph_simhash[0] = '\0';
-	db_bind_text(st, 1, row->uuid);
-	r = db_step(st, e);
-	if (r > 0) {
-		row->observation_count = db_col_int(st, 0);
-		row->first_seen_at = (uint64_t)db_col_int(st, 1);
-		row->last_seen_at = (uint64_t)db_col_int(st, 2);
-	}
-	db_reset(st);
-	return r < 0 ? r : add_signals_of(tx, row, Q_IDENTITY_SIGNALS, row->uuid, 0, e);
-}
-
-static int
-check_members(struct identity_tx *tx, const char *identity, const char *const *observations,
-	      size_t n, size_t *ret_bad, struct err *e)
-{
-	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_HAS_MEMBER);
-	int64_t found, total = 0;
-	int r;
-
-	for (size_t i = 0; i < n; i++) {
-		db_bind_text(st, 1, identity);
-		db_bind_text(st, 2, observations[i]);
-		r = db_one_int(st, &found, e);
-		if (r < 0)
-			return r;
-		if (r == 0) {
-			*ret_bad = i;
-			return -ENOENT;
-		}
-	}
-	st = db_query(tx->db, Q_IDENTITY_SPAN);
-	db_bind_text(st, 1, identity);
-	r = db_one_int(st, &total, e);
-	if (r < 0)
-		return r;
-	return (int64_t)n >= total ? -ENOTEMPTY : 0;
-}
-
-/* The observations move from one row to the other. */
-static int
-move(struct identity_tx *tx, const char *from, const char *to, const char *const *observations,
-     size_t n, struct err *e)
-{
-	json_t *moved = json_array();
-	int r = moved ? 0 : no_memory(e);
-
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		r = set_identity(tx, to, observations[i], e);
-		if (r == 0)
-			r = note(tx, BUS_TOPIC_IDENTITY_OBSERVATION_UNLINKED,
-				 json_pack("{s:s, s:s, s:s}", "identity_uuid", from,
-					   "observation_uuid", observations[i], "by", tx->by),
-				 e);
-		if (r == 0 && json_array_append_new(moved, json_string(observations[i])) != 0)
-			r = no_memory(e);
-	}
-	if (r < 0) {
-		json_decref(moved);
-		return r;
-	}
-	return note(tx, BUS_TOPIC_IDENTITY_FORMED,
-		    json_pack("{s:s, s:o, s:s}", "identity_uuid", to, "observation_uuids", moved,
-			      "by", tx->by),
-		    e);
-}
-
-int
-identity_tx_split(struct identity_tx *tx, const char *identity, const char *const *observations,
-		  size_t n, char ret_uuid[ID_UUID_SIZE], size_t *ret_bad, struct err *e)
-{
-	struct identity *old = NULL, *fresh = NULL;
-	char uuid[ID_UUID_SIZE];
-	int r = check_members(tx, identity, observations, n, ret_bad, e);
-
-	if (r == 0)
-		r = new_identity(tx, &fresh, e);
-	if (r < 0)
-		return r;
-	memcpy(uuid, fresh->uuid, sizeof(uuid));
-	r = move(tx, identity, uuid, observations, n, e);
-	if (r == 0)
-		r = recount(tx, fresh, e);
-	if (r == 0)
-		r = take(tx, identity, &old, e);
-	if (r == 0)
-		r = recount(tx, old, e);
-	if (r == 0)
-		r = decide(tx, "split", identity, uuid, e);
-	if (r == 0)
-		memcpy(ret_uuid, uuid, sizeof(uuid));
-	return r;
-}
-
-int
-identity_tx_note(struct identity_tx *tx, const char *identity, const char *line, char **ret_notes,
-		 struct err *e)
-{
-	struct identity *row = NULL;
-	char *notes = NULL, *copy = NULL;
-	size_t have;
-	int r = take(tx, identity, &row, e);
-
-	if (r < 0)
-		return r;
-	have = row->notes ? strlen(row->notes) : 0;
-	if (have + strlen(line) + 1 > LIMIT_IDENTITY_NOTES_BYTES)
-		return 0;
-	notes = malloc(have + strlen(line) + 2);
-	copy = notes ? malloc(have + strlen(line) + 2) : NULL;
-	if (!copy) {
-		free(notes);
-		return no_memory(e);
-	}
-	if (have) {
-		memcpy(notes, row->notes, have);
-		notes[have++] = '\n';
-	}
-	memcpy(notes + have, line, strlen(line) + 1);
-	memcpy(copy, notes, strlen(notes) + 1);
-	free(row->notes);
-	row->notes = notes;
-	*ret_notes = copy;
-	return 1;
 }
 
 static int

@@ -46,7 +46,10 @@ shell_piece(struct sv *in, struct buf *out)
 		if (!quote && is_blank(c))
 			break;
 		if (quote ? c == quote : c == '\'' || c == '"') {
-			quote = quote ? 0 : c;
+			if (quote)
+				quote = '\0';
+			else
+				quote = c;
 			continue;
 		}
 		if (c == '\\' && quote != '\'') {

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What analysts decide about identities: merge, split, notes; and whether they keep two apart. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/identity_held.h"
+#include "util/limits.h"
+
+static int
+no_memory(struct err *e)
+{
+	(void)err_set(e, -ENOMEM, "out of memory");
+	return -ENOMEM;
+}
+
+int
+identity_tx_apart(struct identity_tx *tx, const char *a, const char *b, struct err *e)
+{
+	struct db_stmt *st = db_query(tx->db, Q_DECISION_ANY_SPLIT);
+	int64_t n = 0;
+	int r;
+
+	if (tx->splits < 0) {
+		r = db_one_int(st, &n, e);
+		if (r < 0)
+			return r;
+		tx->splits = n > 0;
+	}
+	if (!tx->splits)
+		return 0;
+	st = db_query(tx->db, Q_DECISION_APART);
+	db_bind_text(st, 1, a);
+	db_bind_text(st, 2, b);
+	r = db_one_int(st, &n, e);
+	return r < 0 ? r : n > 0;
+}
+
+static int
+first_member(struct identity_tx *tx, const char *identity, char dst[ID_UUID_SIZE], struct err *e)
+{
+	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_FIRST_MEMBER);
+	int r;
+
+	db_bind_text(st, 1, identity);
+	r = db_step(st, e);
+	if (r > 0)
+		r = sv_copy(db_col_sv(st, 0), dst, ID_UUID_SIZE);
+	else if (r == 0)
+		r = err_set(e, -ENOENT, "identity %s has no observation", identity);
+	db_reset(st);
+	return r;
+}
+
+static int
+add_side(struct identity_tx *tx, const char *identity, int64_t decision, int side, struct err *e)
+{
+	struct db_stmt *st = db_query(tx->db, Q_DECISION_SIDE_ADD);
+
+	db_bind_text(st, 1, identity);
+	db_bind_int(st, 2, decision);
+	db_bind_int(st, 3, side);
+	return db_exec(st, NULL, e);
+}
+
+/* What an analyst decided about the observations of two identities, and the evidence of it. */
+static int
+decide(struct identity_tx *tx, const char *kind, const char *a, const char *b, struct err *e)
+{
+	char of_a[ID_UUID_SIZE], of_b[ID_UUID_SIZE];
+	struct db_stmt *st = db_query(tx->db, Q_COUNTER_ADD);
+	int64_t decision = 0;
+	int r;
+
+	db_bind_int(st, 1, 1);
+	db_bind_text(st, 2, "decision");
+	r = db_one_int(st, &decision, e);
+	if (r < 0)
+		return r;
+	st = db_query(tx->db, Q_DECISION_ADD);
+	db_bind_int(st, 1, decision);
+	db_bind_text(st, 2, kind);
+	db_bind_int(st, 3, (int64_t)tx->now_ms);
+	r = db_exec(st, NULL, e);
+	if (r == 0)
+		r = add_side(tx, a, decision, 0, e);
+	if (r == 0)
+		r = add_side(tx, b, decision, 1, e);
+	if (r == 0)
+		r = first_member(tx, a, of_a, e);
+	if (r == 0)
+		r = first_member(tx, b, of_b, e);
+	return r < 0 ? r : identity_tx_evidence(tx, of_a, of_b, "analyst", kind, (double)NAN, e);
+}
+
+int
+identity_tx_join(struct identity_tx *tx, const char *winner, const char *loser, struct err *e)
+{
+	int r = decide(tx, "merge", winner, loser, e);
+
+	return r < 0 ? r : identity_tx_merge(tx, winner, loser, 1.0, e);
+}
+
+/* Count, times and roll-ups of a row from its observations as they are now. */
+static int
+recount(struct identity_tx *tx, struct identity *row, struct err *e)
+{
+	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_SPAN);
+	json_t *rollup = identity_rollup_new();
+	int r;
+
+	if (!rollup)
+		return no_memory(e);
+	json_decref(row->rollup);
+	row->rollup = rollup;
+	row->kd_digraph_simhash[0] = '\0';
+	db_bind_text(st, 1, row->uuid);
+	r = db_step(st, e);
+	if (r > 0) {
+		row->observation_count = db_col_int(st, 0);
+		row->first_seen_at = (uint64_t)db_col_int(st, 1);
+		row->last_seen_at = (uint64_t)db_col_int(st, 2);
+	}
+	db_reset(st);
+	if (r < 0)
+		return r;
+	st = db_query(tx->db, Q_IDENTITY_SIGNALS);
+	db_bind_text(st, 1, row->uuid);
+	return identity_held_values(row, st, e);
+}
+
+static int
+check_members(struct identity_tx *tx, const char *identity, const char *const *observations,
+	      size_t n, size_t *ret_bad, struct err *e)
+{
+	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_HAS_MEMBER);
+	int64_t found, total = 0;
+	int r;
+
+	for (size_t i = 0; i < n; i++) {
+		db_bind_text(st, 1, identity);
+		db_bind_text(st, 2, observations[i]);
+		r = db_one_int(st, &found, e);
+		if (r < 0)
+			return r;
+		if (r == 0) {
+			*ret_bad = i;
+			return -ENOENT;
+		}
+	}
+	st = db_query(tx->db, Q_IDENTITY_SPAN);
+	db_bind_text(st, 1, identity);
+	r = db_one_int(st, &total, e);
+	if (r < 0)
+		return r;
+	return (int64_t)n >= total ? -ENOTEMPTY : 0;
+}
+
+/* The observations move from one row to the other. */
+static int
+move(struct identity_tx *tx, const char *from, const char *to, const char *const *observations,
+     size_t n, struct err *e)
+{
+	json_t *moved = json_array();
+	int r = moved ? 0 : no_memory(e);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		r = identity_held_assign(tx, to, observations[i], e);
+		if (r == 0)
+			r = identity_held_note(tx, BUS_TOPIC_IDENTITY_OBSERVATION_UNLINKED,
+					       json_pack("{s:s, s:s, s:s}", "identity_uuid", from,
+							 "observation_uuid", observations[i], "by",
+							 tx->by),
+					       e);
+		if (r == 0 && json_array_append_new(moved, json_string(observations[i])) != 0)
+			r = no_memory(e);
+	}
+	if (r < 0) {
+		json_decref(moved);
+		return r;
+	}
+	return identity_held_note(tx, BUS_TOPIC_IDENTITY_FORMED,
+				  json_pack("{s:s, s:o, s:s}", "identity_uuid", to,
+					    "observation_uuids", moved, "by", tx->by),
+				  e);
+}
+
+int
+identity_tx_split(struct identity_tx *tx, const char *identity, const char *const *observations,
+		  size_t n, char ret_uuid[ID_UUID_SIZE], size_t *ret_bad, struct err *e)
+{
+	struct identity *old = NULL, *fresh = NULL;
+	char uuid[ID_UUID_SIZE];
+	int r = check_members(tx, identity, observations, n, ret_bad, e);
+
+	if (r == 0)
+		r = identity_held_new(tx, &fresh, e);
+	if (r != 0)
+		return r;
+	memcpy(uuid, fresh->uuid, sizeof(uuid));
+	r = move(tx, identity, uuid, observations, n, e);
+	if (r == 0)
+		r = recount(tx, fresh, e);
+	if (r == 0)
+		r = identity_held_take(tx, identity, &old, e);
+	if (r == 0)
+		r = recount(tx, old, e);
+	if (r == 0)
+		r = decide(tx, "split", identity, uuid, e);
+	if (r == 0)
+		memcpy(ret_uuid, uuid, sizeof(uuid));
+	return r;
+}
+
+int
+identity_tx_note(struct identity_tx *tx, const char *identity, const char *line, char **ret_notes,
+		 struct err *e)
+{
+	struct identity *row = NULL;
+	char *notes = NULL, *copy = NULL;
+	size_t have;
+	int r = identity_held_take(tx, identity, &row, e);
+
+	if (r != 0)
+		return r;
+	have = row->notes ? strlen(row->notes) : 0;
+	if (have + strlen(line) + 1 > LIMIT_IDENTITY_NOTES_BYTES)
+		return 0;
+	notes = malloc(have + strlen(line) + 2);
+	copy = notes ? malloc(have + strlen(line) + 2) : NULL;
+	if (!copy) {
+		free(notes);
+		return no_memory(e);
+	}
+	if (have) {
+		memcpy(notes, row->notes, have);
+		notes[have++] = '\n';
+	}
+	memcpy(notes + have, line, strlen(line) + 1);
+	memcpy(copy, notes, strlen(notes) + 1);
+	free(row->notes);
+	row->notes = notes;
+	*ret_notes = copy;
+	return 1;
+}
