@@ -341,8 +341,8 @@ sandbox_close(const char *empty_dir, struct err *e)
 	r = drop_ids(e);
 	if (r < 0)
 		return r;
-	if (setrlimit(RLIMIT_FSIZE, &none) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ||
-	    setrlimit(RLIMIT_NPROC, &none) < 0)
+	/* RLIMIT_FSIZE stays: the log may be a file, and none can be opened any more. */
+	if (setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_NPROC, &none) < 0)
 		return err_set(e, -errno, "setrlimit: %m");
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_set(e, -errno, "prctl: %m");
