@@ -59,6 +59,14 @@ create(struct db *db, const struct conf *conf, struct err *e)
 	return r < 0 ? r : 1;
 }
 
+static void
+ignore(void *user, struct sv subject, struct sv payload)
+{
+	(void)user;
+	(void)subject;
+	(void)payload;
+}
+
 /* Tell the others, so that nobody waits for a poll. At most once, as ever: without a bus it only
  * takes longer. */
 static void
@@ -66,13 +74,16 @@ publish(struct db *db, const struct conf *conf)
 {
 	struct journal_rows rows;
 	struct bus_client *bus = NULL;
+	struct bus_sub *sub = NULL;
 	struct loop *loop = NULL;
 	uint64_t end = clock_mono_ms() + HINT_MS;
 
 	journal_take(db, &rows);
 	if (loop_new(&loop, NULL) == 0 &&
 	    bus_client_new(loop, conf, "cli", NULL, NULL, &bus, NULL) == 0 &&
-	    !bus_client_null(bus)) {
+	    !bus_client_null(bus) &&
+	    bus_subscribe(bus, "_INBOX.demo", NULL, ignore, NULL, &sub) == 0) {
+		/* The subscription is what opens the connection: that happens at its first use. */
 		while (!bus_client_connected(bus) && clock_mono_ms() < end)
 			if (loop_turn(loop, LOOK_MS) < 0)
 				break;
