@@ -36,6 +36,7 @@ struct call {
 	struct journal_rows rows; /* committed by this call, not yet published */
 	char error_id[ID_HEX32_SIZE];
 	char *why;	   /* of a 500 or 503, for the log */
+	uint64_t store_ms; /* on the store thread, in its last turn */
 	uint64_t begun_ms; /* loop time */
 	bool query_bad;
 	struct api_query_arg query[CALL_QUERY_MAX];

@@ -3,9 +3,17 @@
 #include "api/metrics.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/router.h"
+
+#define REACHED "limit reached: "
+
+const char *const metrics_ceilings[METRICS_CEILINGS] = {
+	"topologies", "users", "lans", "deckies", "edges", "mutations", "services",
+};
 
 /* Every status that the product answers with; 0 stands for any other. */
 static const int statuses[METRICS_STATUSES] = {
@@ -45,25 +53,41 @@ metrics_count(struct metrics *m, size_t route, int status, uint64_t ms)
 	r->n++;
 }
 
+void
+metrics_conflict(struct metrics *m, const char *detail)
+{
+	const char *name;
+
+	if (!detail || strncmp(detail, REACHED, strlen(REACHED)) != 0)
+		return;
+	name = detail + strlen(REACHED);
+	for (size_t i = 0; i < METRICS_CEILINGS; i++) {
+		size_t n = strlen(metrics_ceilings[i]);
+
+		if (strncmp(name, metrics_ceilings[i], n) == 0 && name[n] == ' ')
+			m->ceilings[i]++;
+	}
+}
+
+/* `label` is the route's, in quotes. */
 static int
-put_times(const struct metrics_route *r, const char *path, const char *method, struct buf *b)
+put_times(const struct metrics_route *r, const char *label, struct buf *b)
 {
 	uint64_t below = 0;
 	int e = 0;
 
 	for (size_t i = 0; i < METRICS_BUCKETS - 1 && e == 0; i++) {
 		below += r->bucket[i];
-		e = buf_printf(b, "decnet_http_seconds_bucket{route=\"%s %s\",le=\"%g\"} %llu\n",
-			       method, path, (double)bounds_ms[i] / 1000,
-			       (unsigned long long)below);
+		e = buf_printf(b, "decnet_http_seconds_bucket{route=%s,le=\"%g\"} %llu\n", label,
+			       (double)bounds_ms[i] / 1000, (unsigned long long)below);
 	}
 	if (e == 0)
 		e = buf_printf(b,
-			       "decnet_http_seconds_bucket{route=\"%s %s\",le=\"+Inf\"} %llu\n"
-			       "decnet_http_seconds_sum{route=\"%s %s\"} %.3f\n"
-			       "decnet_http_seconds_count{route=\"%s %s\"} %llu\n",
-			       method, path, (unsigned long long)r->n, method, path,
-			       (double)r->sum_ms / 1000, method, path, (unsigned long long)r->n);
+			       "decnet_http_seconds_bucket{route=%s,le=\"+Inf\"} %llu\n"
+			       "decnet_http_seconds_sum{route=%s} %.3f\n"
+			       "decnet_http_seconds_count{route=%s} %llu\n",
+			       label, (unsigned long long)r->n, label, (double)r->sum_ms / 1000,
+			       label, (unsigned long long)r->n);
 	return e;
 }
 
@@ -94,8 +118,14 @@ metrics_put(const struct metrics *m, struct buf *b)
 					       (unsigned long long)m->routes[i].status[s]);
 	if (e == 0)
 		e = buf_printf(b, "# TYPE decnet_http_seconds histogram\n");
-	for (size_t i = 0; i <= router_count && e == 0; i++)
+	for (size_t i = 0; i <= router_count && e == 0; i++) {
+		char label[256];
+
+		/* One path may stand for several methods. */
+		(void)snprintf(label, sizeof(label), "\"%s%s%s\"", method_of(i),
+			       i < router_count ? " " : "", path_of(i));
 		if (m->routes[i].n)
-			e = put_times(&m->routes[i], path_of(i), method_of(i), b);
+			e = put_times(&m->routes[i], label, b);
+	}
 	return e;
 }

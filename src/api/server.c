@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/web_asset.h"
+#include "util/clock.h"
 #include "util/json.h"
 #include "util/log.h"
 
@@ -143,6 +144,8 @@ api_server_answer(struct call *own_call)
 	}
 	publish(c);
 	log_failure(c);
+	if (c->res.status == 409)
+		metrics_conflict(&c->state->metrics, json_get_text(c->res.body, "detail"));
 	if (body.p)
 		add(&h, "Content-Type", c->res.text ? c->res.type : "application/json");
 	add_common(&h, c, "no-store");
@@ -258,7 +261,11 @@ busy(struct call *own_call)
 static void
 run_job(struct pool_job *job, void *thread_state)
 {
-	call_run(job->user, thread_state);
+	struct call *c = job->user;
+	uint64_t began_ms = clock_mono_ms();
+
+	call_run(c, thread_state);
+	c->store_ms = clock_mono_ms() - began_ms;
 }
 
 static void done_job(struct pool_job *job);
@@ -291,6 +298,8 @@ done_job(struct pool_job *job)
 {
 	struct call *c = job->user;
 
+	c->state->metrics.store_jobs++;
+	c->state->metrics.store_ms += c->store_ms;
 	if (!c->res.resume || c->res.status >= 400) {
 		api_server_answer(c);
 		return;

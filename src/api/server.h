@@ -11,6 +11,8 @@
 
 /* For http_server_new; `user` is the struct api_state. */
 extern const struct http_ops api_http_ops;
+/* Likewise, for the listener of the metrics (contract 8). */
+extern const struct http_ops api_metrics_ops;
 
 /*
  * Loop: answer with own_call->res (api_ok, api_fail, … filled it in), with the headers that every

@@ -24,6 +24,7 @@
 #include "util/pool.h"
 
 struct call;
+struct http_server;
 
 /* The streams, as the server sees them (api/streams.c). All run on the loop. */
 struct api_stream_ops {
@@ -39,13 +40,16 @@ struct api_stream_ops {
 	void (*access_changed)(void *user);
 	/* The process ends: every viewer gets its `bye` and is closed. */
 	void (*stop)(void *user);
+	/* Append the lines of decnet_sse_* and of the limits of streams
+	 * (`decnet_limit_hits_total{limit="ring"} 3`). 0 or a negative errno. */
+	int (*metrics)(void *user, struct buf *b);
 };
 
 /* A heartbeat that came over the bus. */
 struct heard {
 	char name[32];
 	uint64_t at_ms;
-	char extra[1024]; /* JSON object text */
+	char extra[4096]; /* JSON object text */
 };
 
 #define STATE_HEARD_MAX 16
@@ -63,6 +67,7 @@ struct api_state {
 	struct loop *loop;
 	struct pool *pool;
 	struct bus_client *bus;
+	struct http_server *server;
 	const struct api_stream_ops *streams;
 	void *streams_user;
 	struct metrics metrics;

@@ -19,12 +19,13 @@
 #include "util/limits.h"
 #include "util/log.h"
 
-#define PROGRAM	      "decnet-api"
-#define STORE_THREADS 4
-#define TIDY_MS	      60000
-#define STOP_MS	      5000 /* what is being answered may go on for so long */
-#define STOP_LOOK_MS  20
-#define DAY_MS	      86400000u
+#define PROGRAM		    "decnet-api"
+#define STORE_THREADS	    4
+#define METRICS_CONNECTIONS 16
+#define TIDY_MS		    60000
+#define STOP_MS		    5000 /* what is being answered may go on for so long */
+#define STOP_LOOK_MS	    20
+#define DAY_MS		    86400000u
 
 /* A chore on a store thread; at most one of its kind is under way. */
 struct chore {
@@ -41,7 +42,7 @@ struct chore {
 struct program {
 	struct conf conf;
 	struct api_state state;
-	struct http_server *server;
+	struct http_server *server, *metrics;
 	struct chore beat, tidy;
 	struct loop_timer stop;
 	uint64_t stop_by_ms;
@@ -155,6 +156,8 @@ begin_stop(struct program *p)
 	p->stopping = true;
 	p->stop_by_ms = loop_now_ms(p->state.loop) + STOP_MS;
 	http_server_drain(p->server);
+	if (p->metrics)
+		http_server_drain(p->metrics);
 	api_server_stop(&p->state);
 	if (p->state.streams)
 		p->state.streams->stop(p->state.streams_user);
@@ -288,6 +291,33 @@ start_chore(struct program *p, struct chore *c, const char *name, uint64_t every
 	on_chore_due(&c->timer);
 }
 
+/* The page of numbers is nothing to fail for: a second suite on the machine finds the port taken.
+ */
+static int
+open_metrics(struct program *p, struct err *e)
+{
+	struct http_options options = {.max_connections = METRICS_CONNECTIONS};
+	struct sv port = sv_from(p->conf.metrics_listen);
+	struct err why = {0};
+	char host[256];
+	uint64_t n;
+	size_t colon = port.n;
+
+	if (port.n == 0)
+		return 0;
+	while (colon > 0 && port.p[colon - 1] != ':')
+		colon--;
+	if (colon == 0 || sv_copy((struct sv){port.p, colon - 1}, host, sizeof(host)) < 0 ||
+	    sv_u64(sv_drop(port, colon), 65535, &n) < 0)
+		return err_set(e, -EINVAL, "DECNET_METRICS_LISTEN: expected address:port");
+	options.host = host;
+	options.port = (uint16_t)n;
+	if (http_server_new(p->state.loop, &options, &api_metrics_ops, &p->state, &p->metrics,
+			    &why) < 0)
+		log_event(LV_WARN, "api.no_metrics", KV_S("why", err_text(&why)));
+	return 0;
+}
+
 static int
 open_all(struct program *p, struct err *e)
 {
@@ -298,7 +328,12 @@ open_all(struct program *p, struct err *e)
 		.max_connections = (unsigned)p->conf.max_connections,
 		.body_max = LIMIT_BODY_BYTES,
 	};
-	int r = api_state_init(&p->state, &p->conf, e);
+	int r;
+
+	/* Plain HTTP where HTTPS was asked for would be worse than no server. */
+	if (p->conf.tls_cert || p->conf.tls_key)
+		return err_set(e, -EINVAL, "DECNET_TLS_CERT: this build has no TLS");
+	r = api_state_init(&p->state, &p->conf, e);
 
 	if (r == 0)
 		r = loop_new(&p->state.loop, e);
@@ -311,7 +346,8 @@ open_all(struct program *p, struct err *e)
 	if (r == 0)
 		r = http_server_new(p->state.loop, &options, &api_http_ops, &p->state, &p->server,
 				    e);
-	return r;
+	p->state.server = p->server;
+	return r < 0 ? r : open_metrics(p, e);
 }
 
 static void
@@ -349,6 +385,7 @@ serve(struct program *p, struct err *e)
 	if (p->server)
 		say_goodbye(p);
 	http_server_free(p->server);
+	http_server_free(p->metrics);
 	bus_client_free(p->state.bus);
 	loop_free(p->state.loop);
 	api_state_fini(&p->state);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORE_METRIC_H
+#define STORE_METRIC_H
+
+/* Numbers over whole tables, for the metrics page. */
+
+#include <stdint.h>
+
+#include "store/db.h"
+#include "util/attr.h"
+#include "util/err.h"
+
+#define METRIC_MUTATIONS_MAX 128
+
+/* Mutations of one op in one state, and how long the finished ones took together. */
+struct metric_mutations {
+	char op[32], state[16];
+	int64_t n, took_ms;
+};
+
+/* At most `max` rows by op and state; the number of rows or a store failure. */
+int metric_mutations(struct db *db, struct metric_mutations *ret, unsigned max,
+		     struct err *e) A_NODISCARD;
+
+/* Identities that are not merged into another. 0 or a store failure. */
+int metric_identities(struct db *db, int64_t *ret_n, struct err *e) A_NODISCARD;
+
+#endif
