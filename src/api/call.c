@@ -34,6 +34,15 @@ call_handler(size_t route)
 	return route < ARRAY_LEN(handlers) ? handlers[route] : NULL;
 }
 
+bool
+call_hashes(size_t route)
+{
+	api_handler_fn *h = call_handler(route);
+
+	return h == h_auth_login || h == h_auth_change_password || h == h_user_create ||
+	       h == h_user_reset_password;
+}
+
 static int
 decode_arg(struct sv raw, char **store, struct sv *ret)
 {

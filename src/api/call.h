@@ -50,6 +50,8 @@ void call_free(struct call *c);
 /* Store thread: everything from authentication to commit; c->res is the answer (or c->res.resume
  * asks for another turn). */
 void call_run(struct call *c, struct db *db);
+/* Whether the row's handler hashes a password: such work has threads of its own. */
+bool call_hashes(size_t route);
 /* The handler of a row of the table; NULL for streams. */
 api_handler_fn *call_handler(size_t route);
 /* Turn c->res into a 503 (store) or a 500 with an error id. */

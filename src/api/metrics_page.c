@@ -183,7 +183,7 @@ put_limits(struct api_state *s, struct buf *b)
 			uint64_t n;
 		} rows[] = {
 			{"connections", http.refused_busy},
-			{"store_queue", pool_refused(s->pool)},
+			{"store_queue", pool_refused(s->pool) + pool_refused(s->hash_pool)},
 			{"body", http.body_too_large},
 			{"request_line", http.uri_too_long},
 			{"headers", http.head_too_large},
@@ -209,7 +209,8 @@ put_process(struct api_state *s, struct buf *b)
 	if (r == 0)
 		r = put_bus(s, b);
 	if (r == 0)
-		r = put_u64(b, "decnet_store_queue_depth", "gauge", pool_depth(s->pool));
+		r = put_u64(b, "decnet_store_queue_depth", "gauge",
+			    pool_depth(s->pool) + pool_depth(s->hash_pool));
 	if (r == 0)
 		r = buf_printf(b,
 			       "# TYPE decnet_store_seconds summary\n"

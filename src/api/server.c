@@ -273,8 +273,12 @@ static void done_job(struct pool_job *job);
 static void
 submit(struct call *c)
 {
+	struct api_state *state = c->state;
+	/* A burst of logins must not keep readers and streams waiting. */
+	struct pool *pool = call_hashes(c->match.index) ? state->hash_pool : state->pool;
+
 	c->job = (struct pool_job){.run = run_job, .done = done_job, .user = c};
-	if (pool_submit(c->state->pool, &c->job) < 0)
+	if (pool_submit(pool, &c->job) < 0)
 		busy(c);
 }
 

@@ -61,11 +61,13 @@ struct api_state {
 	struct ticket_table *tickets; /* any thread */
 	atomic_bool bus_connected;    /* any thread */
 	bool bus_null;		      /* any thread */
+	pid_t supervisor;	      /* any thread: our parent, when it is one; else 0 */
 	uint64_t started_ms;	      /* any thread */
 	char *openapi, *docs;	      /* any thread */
 
 	struct loop *loop;
-	struct pool *pool;
+	struct pool *pool;	/* store threads; their state is a struct db */
+	struct pool *hash_pool; /* likewise, for calls that hash a password */
 	struct bus_client *bus;
 	struct http_server *server;
 	const struct api_stream_ops *streams;

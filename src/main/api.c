@@ -21,6 +21,7 @@
 
 #define PROGRAM		    "decnet-api"
 #define STORE_THREADS	    4
+#define HASH_THREADS	    2
 #define METRICS_CONNECTIONS 16
 #define TIDY_MS		    60000
 #define STOP_MS		    5000 /* what is being answered may go on for so long */
@@ -129,7 +130,7 @@ on_chore_due(struct loop_timer *t)
 {
 	struct chore *c = t->user;
 
-	if (c == &c->program->beat)
+	if (c == &c->program->beat && atomic_load(&c->program->state.bus_connected))
 		publish_health(c->program);
 	c->job = (struct pool_job){.run = chore_run, .done = chore_done, .user = c};
 	if (pool_submit(c->program->state.pool, &c->job) < 0)
@@ -260,6 +261,9 @@ open_store(struct program *p, struct err *e)
 	if (r == 0)
 		r = pool_new(p->state.loop, STORE_THREADS, LIMIT_STORE_QUEUE, &ops, &p->state.pool,
 			     e);
+	if (r == 0)
+		r = pool_new(p->state.loop, HASH_THREADS, LIMIT_HASH_QUEUE, &ops,
+			     &p->state.hash_pool, e);
 	return r;
 }
 
@@ -334,6 +338,9 @@ open_all(struct program *p, struct err *e)
 	if (p->conf.tls_cert || p->conf.tls_key)
 		return err_set(e, -EINVAL, "DECNET_TLS_CERT: this build has no TLS");
 	r = api_state_init(&p->state, &p->conf, e);
+	/* Only a supervisor leaves this, and it takes us with it when it dies. */
+	if (getenv("DECNET_READY_FD"))
+		p->state.supervisor = getppid();
 
 	if (r == 0)
 		r = loop_new(&p->state.loop, e);
@@ -381,6 +388,7 @@ serve(struct program *p, struct err *e)
 		p->stopping = true;
 	}
 	/* The pool first: its last answers still find everything that they point at. */
+	pool_free(p->state.hash_pool);
 	pool_free(p->state.pool);
 	if (p->server)
 		say_goodbye(p);
