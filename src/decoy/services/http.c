@@ -268,6 +268,9 @@ http_input(void *state, const void *config, struct decoy_io *io, struct sv in, s
 	}
 	if (in.n == 0)
 		return 0;
+	/* A TLS hello is known by its first two bytes. */
+	if (in.n == 1 && in.p[0] == 0x16)
+		return 0;
 	if ((unsigned char)in.p[0] < ' ' || (unsigned char)in.p[0] > '~')
 		return refuse(s, c, io, in, 400);
 	head = head_end(in);
