@@ -164,9 +164,10 @@ read_acks(struct world *w)
 			w->resends++;
 		} else if (ack.source == SOURCE) {
 			assert_true(ack.no <= CAPTURES);
-			w->answers++;
-			if (ack.no > w->acked)
+			if (ack.no > w->acked) {
 				w->acked = ack.no;
+				w->answers++;
+			}
 			if (w->sent < w->acked)
 				w->sent = w->acked;
 		}
