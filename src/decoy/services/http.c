@@ -198,17 +198,18 @@ read_head(struct sv head, struct http_asked *q)
 static int
 record(struct http *s, struct decoy_io *io, const struct http_asked *q, int status)
 {
-	char code[8];
+	char code[12];
+	int n = snprintf(code, sizeof(code), "%d", status), r = 0;
 	const struct capture_field version[] = {{SV("primitive"), SV("http.version")},
 						{SV("value"), q->version}};
 	const struct capture_field fields[] = {
-		{SV("method"), q->method},     {SV("path"), q->target},
-		{SV("host"), q->host},	       {SV("user_agent"), q->user_agent},
-		{SV("status"), sv_from(code)},
+		{SV("method"), q->method},
+		{SV("path"), q->target},
+		{SV("host"), q->host},
+		{SV("user_agent"), q->user_agent},
+		{SV("status"), {code, (size_t)n}},
 	};
-	int r = 0;
 
-	(void)snprintf(code, sizeof(code), "%d", status);
 	if (!s->seen && q->version.n) {
 		s->seen = true;
 		r = decoy_capture(io, CAPTURE_FINGERPRINT, version, ARRAY_LEN(version));
