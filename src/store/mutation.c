@@ -36,7 +36,7 @@ mutation_json(const struct mutation *m)
 			 json_time(m->applied_ms), "reason", json_text_or_null(m->reason));
 }
 
-/* The columns that every SELECT begins with. */
+/* The columns that every query of whole rows begins with. */
 static int
 read_row(struct db_stmt *st, struct mutation *m)
 {
