@@ -69,6 +69,19 @@ export function LogPage(): JSX.Element {
   );
 }
 
+/** The fields of a row as words; the session is the same in all rows of a connection and says little here. */
+function details(fields: string): string {
+  try {
+    const entries = Object.entries(JSON.parse(fields) as Record<string, unknown>);
+    return entries
+      .filter(([key]) => key !== 'session_id')
+      .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+      .join('  ');
+  } catch {
+    return fields;
+  }
+}
+
 function Row({ row }: { row: LogRow }): JSX.Element {
   return (
     <tr data-log={row.id}>
@@ -77,7 +90,7 @@ function Row({ row }: { row: LogRow }): JSX.Element {
       <td>{row.service}</td>
       <td>{row.event_type}</td>
       <td><a href={`#/attackers/${row.attacker_uuid}`}><code>{row.attacker_ip}</code></a></td>
-      <td class="clip" title={row.raw_line}><code>{row.msg ?? row.fields}</code></td>
+      <td class="clip" title={row.raw_line}><code>{row.msg ?? details(row.fields)}</code></td>
     </tr>
   );
 }
