@@ -202,7 +202,8 @@ cancel(struct api_ctx *cx, const struct api_req *req, struct api_res *res, struc
 		r = mutation_cancel(cx->db, t, m, "cancelled", req->now_ms, NULL);
 	if (r < 0)
 		return r;
-	return api_ok(res, 204, NULL);
+	res->status = 204;
+	return 0;
 }
 
 int

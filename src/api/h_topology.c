@@ -259,7 +259,7 @@ h_topology_delete(struct api_ctx *cx, const struct api_req *req, struct api_res 
 	else if (!topo_version_fits(req, res, t))
 		r = 0;
 	else if ((r = topology_remove(cx->db, t, req->now_ms, NULL)) == 0)
-		r = api_ok(res, 204, NULL);
+		res->status = 204;
 	topo_free(t);
 	return r;
 }

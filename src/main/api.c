@@ -9,6 +9,7 @@
 
 #include "api/server.h"
 #include "api/state.h"
+#include "api/streams.h"
 #include "bus/event.h"
 #include "store/journal.h"
 #include "store/user.h"
@@ -44,6 +45,7 @@ struct program {
 	struct conf conf;
 	struct api_state state;
 	struct http_server *server, *metrics;
+	struct streams *streams;
 	struct chore beat, tidy;
 	struct loop_timer stop;
 	uint64_t stop_by_ms;
@@ -351,6 +353,8 @@ open_all(struct program *p, struct err *e)
 	if (r == 0)
 		r = open_bus(p, e);
 	if (r == 0)
+		r = streams_new(&p->state, &p->streams, e);
+	if (r == 0)
 		r = http_server_new(p->state.loop, &options, &api_http_ops, &p->state, &p->server,
 				    e);
 	p->state.server = p->server;
@@ -392,6 +396,7 @@ serve(struct program *p, struct err *e)
 	pool_free(p->state.pool);
 	if (p->server)
 		say_goodbye(p);
+	streams_free(p->streams);
 	http_server_free(p->server);
 	http_server_free(p->metrics);
 	bus_client_free(p->state.bus);

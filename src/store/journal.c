@@ -4,6 +4,7 @@
 #include "store/journal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -174,6 +175,28 @@ journal_read(struct db *db, enum journal_filter filter, const char *key, int64_t
 	}
 	db_reset(st);
 	return r < 0 ? r : n;
+}
+
+int
+journal_identity_moves(struct db *db, const char *attacker, int64_t upto, journal_move_fn *fn,
+		       void *user, struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_JOURNAL_IDENTITY_MOVES);
+	char like[ID_UUID_SIZE + 2];
+	int r;
+
+	if (!id_is_uuid(sv_from(attacker)))
+		return err_set(e, -EINVAL, "journal: not an attacker");
+	(void)snprintf(like, sizeof(like), "%%%s%%", attacker);
+	db_bind_int(st, 1, upto);
+	db_bind_text(st, 2, like);
+	while ((r = db_step(st, e)) > 0) {
+		r = fn(user, db_col_int(st, 0), db_col_sv(st, 1), db_col_sv(st, 2));
+		if (r < 0)
+			break;
+	}
+	db_reset(st);
+	return r;
 }
 
 static int

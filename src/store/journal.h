@@ -55,6 +55,12 @@ enum journal_filter { JOURNAL_ALL, JOURNAL_FAMILY, JOURNAL_SCOPE };
  */
 int journal_read(struct db *db, enum journal_filter filter, const char *key, int64_t after,
 		 unsigned limit, struct journal_rows *rows, struct err *e) A_NODISCARD;
+typedef int journal_move_fn(void *user, int64_t seq, struct sv topic, struct sv payload);
+/* Pass on, ascending, the rows up to `upto` that may change whose an attacker is: merges of
+ * identities, and those that name him. A negative result stops and is returned. 0 or a negative
+ * errno. */
+int journal_identity_moves(struct db *db, const char *attacker, int64_t upto, journal_move_fn *fn,
+			   void *user, struct err *e) A_NODISCARD;
 /* Apply the retention (rows kept, rows older than `before_ms` gone); raises the floor in the same
  * transaction. Begins and commits its own write transaction. */
 int journal_trim(struct db *db, uint64_t keep_rows, uint64_t before_ms, struct err *e) A_NODISCARD;

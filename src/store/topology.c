@@ -226,6 +226,28 @@ topology_list(struct db *db, const char *status, int64_t limit, int64_t offset, 
 }
 
 int
+topology_row(struct db *db, const char *id, json_t **ret_row, struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_TOPOLOGY_GET);
+	struct topo t = {0};
+	json_t *row;
+	int r;
+
+	db_bind_text(st, 1, id);
+	r = db_step(st, e);
+	if (r > 0)
+		read_topology(st, &t);
+	db_reset(st);
+	if (r <= 0)
+		return r;
+	row = topology_json(&t);
+	if (!row)
+		return err_set(e, -ENOMEM, "out of memory");
+	*ret_row = row;
+	return 1;
+}
+
+int
 topology_count(struct db *db, const char *status, int64_t *ret, struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_TOPOLOGY_COUNT);

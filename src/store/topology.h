@@ -23,6 +23,8 @@ int topology_find_name(struct db *db, const char *name, char ret_id[ID_UUID_SIZE
 /* Array of Topology rows, newest first; `status` "" is any. */
 int topology_list(struct db *db, const char *status, int64_t limit, int64_t offset,
 		  json_t **ret_rows, struct err *e) A_NODISCARD;
+/* The Topology row alone. 1, or 0 when there is none. */
+int topology_row(struct db *db, const char *id, json_t **ret_row, struct err *e) A_NODISCARD;
 int topology_count(struct db *db, const char *status, int64_t *ret, struct err *e) A_NODISCARD;
 
 /* The pool and the subnets of all topologies but `except` that are not torn down.

@@ -188,7 +188,7 @@ snapshot_frame(struct sv json, int64_t watermark, enum hub_snapshot reason, stru
 			       sv_ends(json, SV("{")) ? "" : ",", watermark,
 			       hub_snapshot_label(reason));
 	if (r == 0)
-		r = frame_new(SV("snapshot"), watermark, buf_sv(&b), ret_f);
+		r = frame_new_mark(SV("snapshot"), watermark, buf_sv(&b), ret_f);
 	buf_fini(&b);
 	return r;
 }

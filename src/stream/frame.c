@@ -54,8 +54,8 @@ put(char *at, struct sv s)
 	return at + s.n;
 }
 
-int
-frame_new(struct sv event, int64_t id, struct sv data, struct frame **ret_frame)
+static int
+encode(struct sv event, bool with_id, int64_t id, struct sv data, struct frame **ret_frame)
 {
 	char id_line[32] = "";
 	size_t id_n = 0, n;
@@ -66,7 +66,7 @@ frame_new(struct sv event, int64_t id, struct sv data, struct frame **ret_frame)
 		return -EINVAL;
 	if (event.n > TEXT_MAX / 2 || data.n > TEXT_MAX / 2)
 		return -EMSGSIZE;
-	if (id > 0)
+	if (with_id)
 		id_n = (size_t)snprintf(id_line, sizeof(id_line), "id: %" PRId64 "\n", id);
 	n = SV("event: \n").n + event.n + id_n + SV("data: \n\n").n + data.n;
 	f = allocate(n, id);
@@ -81,6 +81,18 @@ frame_new(struct sv event, int64_t id, struct sv data, struct frame **ret_frame)
 	(void)put(at, SV("\n\n"));
 	*ret_frame = f;
 	return 0;
+}
+
+int
+frame_new(struct sv event, int64_t id, struct sv data, struct frame **ret_frame)
+{
+	return encode(event, id > 0, id, data, ret_frame);
+}
+
+int
+frame_new_mark(struct sv event, int64_t id, struct sv data, struct frame **ret_frame)
+{
+	return encode(event, true, id, data, ret_frame);
 }
 
 int

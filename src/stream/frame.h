@@ -32,6 +32,9 @@ struct frame {
  * id < 0), -EMSGSIZE, -ENOMEM.
  */
 int frame_new(struct sv event, int64_t id, struct sv data, struct frame **ret_frame) A_NODISCARD;
+/* The same with an `id:` line in any case, also for 0: where a stream stands. */
+int frame_new_mark(struct sv event, int64_t id, struct sv data,
+		   struct frame **ret_frame) A_NODISCARD;
 /* Bytes as they are: comments, `retry:`. As above; -EINVAL unless it ends in an empty line. */
 int frame_new_raw(struct sv text, struct frame **ret_frame) A_NODISCARD;
 /*

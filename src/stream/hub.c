@@ -213,7 +213,7 @@ hub_stream_user(const struct hub_stream *s)
 }
 
 static struct hub_stream *
-stream_new(struct hub *h, enum hub_kind kind, struct sv key, void *own_user)
+stream_new(struct hub *h, enum hub_kind kind, struct sv key, void *own_user, int64_t base)
 {
 	struct hub_stream *s = calloc(1, sizeof(*s) + key.n + 1), **bucket;
 
@@ -225,7 +225,7 @@ stream_new(struct hub *h, enum hub_kind kind, struct sv key, void *own_user)
 	s->key_n = key.n;
 	if (key.n)
 		memcpy(s->key, key.p, key.n);
-	ring_init(&s->ring, h->ring_frames, h->ring_bytes, h->seq[kinds[kind].source]);
+	ring_init(&s->ring, h->ring_frames, h->ring_bytes, base);
 	list_init(&s->idle);
 	list_init(&s->snap_now);
 	list_init(&s->snap_next);
@@ -367,7 +367,11 @@ hub_open(struct hub *h, enum hub_kind kind, struct sv key, void *own_user,
 		if (h->ops->stream_free)
 			h->ops->stream_free(h->user, kind, own_user);
 	} else {
-		s = stream_new(h, kind, key, own_user);
+		int64_t fed = h->seq[kinds[kind].source];
+
+		/* What was committed before the request is the store's to tell, even if it comes
+		 * by later. */
+		s = stream_new(h, kind, key, own_user, fed > o->head ? fed : o->head);
 		made = true;
 	}
 	if (s) {

@@ -223,7 +223,7 @@ finish_replay(struct viewer *v)
 	(void)snprintf(data, sizeof(data),
 		       "{\"from\":%" PRId64 ",\"to\":%" PRId64 ",\"replayed\":%" PRIu64 "}",
 		       w->from, w->to, w->replayed);
-	r = frame_new(SV("resumed"), w->to, sv_from(data), &f);
+	r = frame_new_mark(SV("resumed"), w->to, sv_from(data), &f);
 	if (r == 0)
 		r = viewer_queue(v, f);
 	return r == 0 ? viewer_greet(v) : r;

@@ -37,6 +37,9 @@ frames_are_the_contract(void **state)
 	assert_int_equal(frame_new(SV("bye"), 0, SV("{}"), &f), 0);
 	assert_text(frame_bytes(f, false), "event: bye\ndata: {}\n\n");
 	frame_unref(f);
+	assert_int_equal(frame_new_mark(SV("snapshot"), 0, SV("{}"), &f), 0);
+	assert_text(frame_bytes(f, false), "event: snapshot\nid: 0\ndata: {}\n\n");
+	frame_unref(f);
 	assert_int_equal(frame_new_raw(SV(": keepalive\n\n"), &f), 0);
 	assert_text(frame_bytes(f, true), "d\r\n: keepalive\n\n\r\n");
 	frame_unref(f);
