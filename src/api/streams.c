@@ -354,12 +354,19 @@ op_stop(void *user)
 	hub_end_all(s->hub, CLOSE_SHUTDOWN);
 }
 
+static int
+op_metrics(void *user, struct buf *b)
+{
+	return stream_metrics_put(user, b);
+}
+
 /* A change of access is seen by the next read, before anything that was committed after it. */
 const struct api_stream_ops streams_ops = {
 	.open = op_open,
 	.poke = op_poke,
 	.access_changed = op_poke,
 	.stop = op_stop,
+	.metrics = op_metrics,
 };
 
 static void
@@ -433,10 +440,4 @@ streams_free(struct streams *s)
 	slots_free(s->slots);
 	s->state->streams = NULL;
 	free(s);
-}
-
-void
-streams_stats(const struct streams *s, struct hub_stats *ret_stats)
-{
-	hub_stats(s->hub, ret_stats);
 }

@@ -13,6 +13,7 @@
 #include "store/journal.h"
 #include "stream/hub.h"
 #include "util/attr.h"
+#include "util/buf.h"
 #include "util/err.h"
 #include "util/loop.h"
 #include "util/pool.h"
@@ -65,7 +66,8 @@ void streams_note_epoch(struct streams *s, int64_t epoch);
 /* Read on soon. */
 void streams_poke(struct streams *s);
 
-/* Numbers for the metrics. */
-void streams_stats(const struct streams *s, struct hub_stats *ret_stats);
+/* Append lines for the metrics, straight after those of decnet_limit_hits_total. 0, -ENOBUFS,
+ * -ENOMEM. */
+int stream_metrics_put(const struct streams *s, struct buf *b) A_NODISCARD;
 
 #endif
