@@ -3,8 +3,8 @@
 #define BUS_BROKER_H
 
 /*
- * The routing of the embedded broker: clients, subscriptions, queue groups, permissions, pending queues. Pure: whoever owns the sockets feeds
- * it events and writes what the queues hold.
+ * The routing of the embedded broker: clients, subscriptions, queue groups, permissions, pending
+ * queues. Pure: whoever owns the sockets feeds it events and writes what the queues hold.
  */
 
 #include <stdbool.h>
@@ -22,9 +22,11 @@ struct bus_broker;
 struct bus_peer;
 
 struct bus_broker_ops {
-	/* There are bytes in this client's queue where there were none; write them when convenient. */
+	/* There are bytes in this client's queue where there were none; write them when convenient.
+	 */
 	void (*ready)(struct bus_peer *p);
-	/* Its queue is long: write now what can be written, so that only a truly slow client loses messages. */
+	/* Its queue is long: write now what can be written, so that only a truly slow client loses
+	 * messages. */
 	void (*flush)(struct bus_peer *p);
 };
 
@@ -35,14 +37,14 @@ struct bus_peer {
 	uint64_t id;
 	char name[64];
 	enum bus_role role;
-	unsigned granted;	/* roles it may have */
-	const char *token;	/* what auth_token must be; NULL: not needed */
-	bool connected;		/* a CONNECT was accepted */
+	unsigned granted;  /* roles it may have */
+	const char *token; /* what auth_token must be; NULL: not needed */
+	bool connected;	   /* a CONNECT was accepted */
 	bool verbose, echo, headers;
-	bool ready;		/* ops->ready was called and the queue has not been empty since */
+	bool ready; /* ops->ready was called and the queue has not been empty since */
 	struct bus_outq out;
 	uint64_t messages_in, messages_out, denied;
-	uint64_t reported;	/* value of out.dropped in the last report */
+	uint64_t reported; /* value of out.dropped in the last report */
 	struct list subs;
 	unsigned nsubs;
 	struct list link;	/* of the broker */
@@ -61,16 +63,17 @@ struct bus_broker *bus_broker_new(uint64_t seed, const struct bus_broker_ops *op
 void bus_broker_free(struct bus_broker *b);
 
 /*
- * A new client that may have the `granted` roles and must give `token` (borrowed; NULL: none). INFO is in its queue. 0, -ENOMEM, or -EUSERS at
- * LIMIT_BUS_CLIENTS.
+ * A new client that may have the `granted` roles and must give `token` (borrowed; NULL: none). INFO
+ * is in its queue. 0, -ENOMEM, or -EUSERS at LIMIT_BUS_CLIENTS.
  */
 int bus_broker_attach(struct bus_broker *b, void *user, unsigned granted, const char *token,
 		      struct bus_peer **ret_peer) A_NODISCARD;
 /* Its subscriptions go, its queue too. NULL is fine. */
 void bus_broker_detach(struct bus_peer *p);
 /*
- * One event of this client. Answers and messages are put into queues. 0, or the code of an error that ends the connection (-ERR is then in
- * the queue), or -ENOMEM (likewise ends it, without a line).
+ * One event of this client. Answers and messages are put into queues. 0, or the code of an error
+ * that ends the connection (-ERR is then in the queue), or -ENOMEM (likewise ends it, without a
+ * line).
  */
 int bus_broker_event(struct bus_peer *p, const struct bus_ev *ev) A_NODISCARD;
 /* Put the -ERR of this error into the client's queue. */
@@ -83,7 +86,8 @@ int bus_broker_sent(struct bus_peer *p, size_t n) A_NODISCARD;
 /* A message of the broker itself; the subject is valid. */
 void bus_broker_publish(struct bus_broker *b, struct sv subject, struct sv payload);
 /*
- * Publish `system.bus.dropped` for each client that has lost messages since the last call. Number of clients reported.
+ * Publish `system.bus.dropped` for each client that has lost messages since the last call. Number
+ * of clients reported.
  */
 unsigned bus_broker_report(struct bus_broker *b, uint64_t unix_ms);
 /* Whether bus_broker_report would have something to say. */

@@ -26,11 +26,12 @@ struct bus_dial {
 /* One UNIX socket. 0 or -EINVAL (too long). */
 int bus_dial_unix(struct bus_dial *d, const char *path, struct err *e) A_NODISCARD;
 /*
- * `nats://[token@|user:password@]host[:port][,…]`; names are looked up now, so at start only; the last credentials count. 0, -EINVAL (malformed), or
- * -EHOSTUNREACH (no name could be looked up).
+ * `nats://[token@|user:password@]host[:port][,…]`; names are looked up now, so at start only; the
+ * last credentials count. 0, -EINVAL (malformed), or -EHOSTUNREACH (no name could be looked up).
  */
 int bus_dial_url(struct bus_dial *d, const char *url, struct err *e) A_NODISCARD;
-/* Start a connection to the next address, non-blocking. The descriptor (*ret_pending: not yet established), or a negative errno. */
+/* Start a connection to the next address, non-blocking. The descriptor (*ret_pending: not yet
+ * established), or a negative errno. */
 int bus_dial_next(struct bus_dial *d, bool *ret_pending) A_NODISCARD;
 /* The object text of CONNECT, heap, or NULL without memory. */
 char *bus_dial_connect_text(const struct bus_dial *d, const char *name);

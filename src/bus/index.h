@@ -3,8 +3,8 @@
 #define BUS_INDEX_H
 
 /*
- * Patterns to values: a tree of tokens whose edges live in one hash table, so a match costs the depth of the subject and not the number of
- * patterns. Pure.
+ * Patterns to values: a tree of tokens whose edges live in one hash table, so a match costs the
+ * depth of the subject and not the number of patterns. Pure.
  */
 
 #include <stddef.h>

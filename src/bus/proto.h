@@ -2,7 +2,8 @@
 #ifndef BUS_PROTO_H
 #define BUS_PROTO_H
 
-/* The NATS client protocol (contract 4.2), both directions. Pure: bytes in, events out, and back. */
+/* The NATS client protocol (contract 4.2), both directions. Pure: bytes in, events out, and back.
+ */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,7 +14,7 @@
 #include "util/sv.h"
 
 /* Longest subscription id; they are kept per subscription, so the control line is no bound. */
-#define BUS_SID_MAX 64
+#define BUS_SID_MAX		 64
 /* Control lines of a broker we are a client of: INFO of a cluster lists every server. */
 #define BUS_LINE_MAX_FROM_BROKER 65536
 
@@ -38,7 +39,7 @@ enum bus_side { BUS_SIDE_CLIENT, BUS_SIDE_BROKER };
 /* Views into the caller's bytes, good until the caller drops them. Absent fields are empty. */
 struct bus_ev {
 	enum bus_verb verb;
-	struct sv text;    /* CONNECT, INFO: the JSON; -ERR: the text without quotes */
+	struct sv text;	   /* CONNECT, INFO: the JSON; -ERR: the text without quotes */
 	struct sv subject; /* not yet checked */
 	struct sv reply;
 	struct sv queue;
@@ -57,11 +58,13 @@ struct bus_parser {
 void bus_parser_init(struct bus_parser *ps, enum bus_side side);
 /*
  * Read one event from the front of `in`, the bytes not yet consumed.
- * 1: *ret_ev is set and *ret_used bytes may be dropped; 0: more bytes are needed. A peer that is wrong, nothing is set and the
- * connection cannot go on: -EOPNOTSUPP (no such verb), -EBADMSG (malformed line, size or end of payload), -E2BIG (line too
- * long), -EMSGSIZE (payload over LIMIT_BUS_PAYLOAD_BYTES).
+ * 1: *ret_ev is set and *ret_used bytes may be dropped; 0: more bytes are needed. A peer that is
+ * wrong, nothing is set and the connection cannot go on: -EOPNOTSUPP (no such verb), -EBADMSG
+ * (malformed line, size or end of payload), -E2BIG (line too long), -EMSGSIZE (payload over
+ * LIMIT_BUS_PAYLOAD_BYTES).
  */
-int bus_parse(struct bus_parser *ps, struct sv in, size_t *ret_used, struct bus_ev *ret_ev) A_NODISCARD;
+int bus_parse(struct bus_parser *ps, struct sv in, size_t *ret_used,
+	      struct bus_ev *ret_ev) A_NODISCARD;
 
 /* The negative errno of an error, its text, and whether it ends the connection. */
 int bus_error_code(enum bus_error err);
@@ -71,11 +74,12 @@ bool bus_error_closes(enum bus_error err);
 enum bus_error bus_error_of(int code);
 
 /*
- * Append one whole event. Only the fields of its verb are used; headers make PUB and MSG to HPUB and HMSG.
- * All or nothing: 0, -ENOBUFS, -ENOMEM.
+ * Append one whole event. Only the fields of its verb are used; headers make PUB and MSG to HPUB
+ * and HMSG. All or nothing: 0, -ENOBUFS, -ENOMEM.
  */
 int bus_proto_put(struct buf *b, const struct bus_ev *ev) A_NODISCARD;
-/* The control line of a message for one subscriber, written to dst; its length. dst holds bus_proto_head_max(ev) bytes. */
+/* The control line of a message for one subscriber, written to dst; its length. dst holds
+ * bus_proto_head_max(ev) bytes. */
 size_t bus_proto_head_max(const struct bus_ev *ev);
 size_t bus_proto_head(char *dst, const struct bus_ev *ev);
 

@@ -21,7 +21,7 @@ enum bus_role {
 
 /* A set of roles. */
 #define BUS_ROLE_BIT(role) (1u << (role))
-#define BUS_ROLE_ALL (BUS_ROLE_BIT(BUS_ROLE_COUNT) - 1u)
+#define BUS_ROLE_ALL	   (BUS_ROLE_BIT(BUS_ROLE_COUNT) - 1u)
 
 const char *bus_role_word(enum bus_role role);
 /* The role of this word, or BUS_ROLE_COUNT. */

@@ -22,14 +22,17 @@ void bus_routes_free(struct bus_routes *rt);
 
 /* Whether the client has a subscription of this id. */
 bool bus_routes_has(const struct bus_peer *p, struct sv sid);
-/* From a SUB whose subject is a valid pattern; an id that is in use keeps what it has. 0 or -ENOMEM. */
+/* From a SUB whose subject is a valid pattern; an id that is in use keeps what it has. 0 or
+ * -ENOMEM. */
 int bus_routes_add(struct bus_routes *rt, struct bus_peer *p, const struct bus_ev *ev) A_NODISCARD;
-/* At once (max 0), or when `max` messages counted from the SUB have come. An unknown id is no error. */
+/* At once (max 0), or when `max` messages counted from the SUB have come. An unknown id is no
+ * error. */
 void bus_routes_unsubscribe(struct bus_routes *rt, struct bus_peer *p, struct sv sid, uint64_t max);
 void bus_routes_remove_all(struct bus_routes *rt, struct bus_peer *p);
 /*
- * Call fn once for each subscription the PUB or HPUB goes to, one of each queue group (by turns, over all patterns that have a group of that
- * name). `from` is NULL for the broker itself. fn must not change subscriptions.
+ * Call fn once for each subscription the PUB or HPUB goes to, one of each queue group (by turns,
+ * over all patterns that have a group of that name). `from` is NULL for the broker itself. fn must
+ * not change subscriptions.
  */
 void bus_routes_send(struct bus_routes *rt, struct bus_peer *from, const struct bus_ev *pub,
 		     bus_route_fn *fn, void *user);

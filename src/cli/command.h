@@ -2,7 +2,8 @@
 #ifndef CLI_COMMAND_H
 #define CLI_COMMAND_H
 
-/* The command line as a whole: the table of commands, their arguments and help, exit codes (contract 10). */
+/* The command line as a whole: the table of commands, their arguments and help, exit codes
+ * (contract 10). */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,7 +26,7 @@ enum cli_exit {
 struct cli_command;
 
 struct cli {
-	const char *url;   /* --url, or NULL */
+	const char *url; /* --url, or NULL */
 	bool json, color;
 	const struct cli_command *command;
 	int argc; /* what follows the words of the command */
@@ -48,10 +49,10 @@ struct cli_command {
 int cli_main(int argc, char **argv);
 
 enum cli_option_type {
-	CLI_FLAG,    /* bool */
-	CLI_TEXT,    /* const char * */
-	CLI_NUMBER,  /* uint64_t */
-	CLI_MAYBE,   /* const char *: "" when given without `=value` */
+	CLI_FLAG,   /* bool */
+	CLI_TEXT,   /* const char * */
+	CLI_NUMBER, /* uint64_t */
+	CLI_MAYBE,  /* const char *: "" when given without `=value` */
 };
 
 struct cli_option {
@@ -61,8 +62,9 @@ struct cli_option {
 };
 
 /*
- * Read the options of a command, in any order and mixed with its positional arguments (`--x v` and `--x=v`; `--` ends them), and move the positional
- * ones to the front of argv, argc being their number. 0; or the code to exit with: CLI_USAGE was explained on standard error.
+ * Read the options of a command, in any order and mixed with its positional arguments (`--x v` and
+ * `--x=v`; `--` ends them), and move the positional ones to the front of argv, argc being their
+ * number. 0; or the code to exit with: CLI_USAGE was explained on standard error.
  */
 int cli_options(struct cli *c, const struct cli_option *options, size_t n, int min_args,
 		int max_args) A_NODISCARD;

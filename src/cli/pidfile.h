@@ -2,7 +2,8 @@
 #ifndef CLI_PIDFILE_H
 #define CLI_PIDFILE_H
 
-/* Which process runs the suite of a state directory: decnet.pid there, locked as long as it lives. */
+/* Which process runs the suite of a state directory: decnet.pid there, locked as long as it lives.
+ */
 
 #include <sys/types.h>
 
@@ -10,8 +11,8 @@
 #include "util/err.h"
 
 /*
- * Lock the file and write our pid into it. The descriptor, to be kept open; -EEXIST with the owner in the text when another process has it; or
- * another negative errno.
+ * Lock the file and write our pid into it. The descriptor, to be kept open; -EEXIST with the owner
+ * in the text when another process has it; or another negative errno.
  */
 int pidfile_take(const char *state_dir, struct err *e) A_NODISCARD;
 /* A process that inherited the descriptor writes its own pid. 0 or a negative errno. */

@@ -11,15 +11,16 @@
 #include "util/conf.h"
 
 struct rest_answer {
-	long status; /* HTTP */
-	char *text;  /* body, terminated */
+	long status;  /* HTTP */
+	char *text;   /* body, terminated */
 	json_t *json; /* NULL: no JSON */
 };
 
 /*
- * Ask the server of --url, DECNET_URL or http://127.0.0.1:8000 with the token of DECNET_TOKEN or ~/.decnet/token. `path` is below /api/v1, or a
- * root path when it begins with "//" (that is cut to one slash). `body` may be NULL. 0 with *ret_answer (to be freed by rest_fini) for any HTTP answer, or
- * a negative errno with a text: -EHOSTUNREACH when there is none.
+ * Ask the server of --url, DECNET_URL or http://127.0.0.1:8000 with the token of DECNET_TOKEN or
+ * ~/.decnet/token. `path` is below /api/v1, or a root path when it begins with "//" (that is cut to
+ * one slash). `body` may be NULL. 0 with *ret_answer (to be freed by rest_fini) for any HTTP
+ * answer, or a negative errno with a text: -EHOSTUNREACH when there is none.
  */
 int rest_call(const struct cli *c, const char *method, const char *path, const json_t *body,
 	      struct rest_answer *ret_answer, struct err *e) A_NODISCARD;

@@ -10,8 +10,8 @@
 #include "util/attr.h"
 #include "util/sv.h"
 
-#define RESTART_FIRST_MS 200
-#define RESTART_MOST_MS 10000
+#define RESTART_FIRST_MS   200
+#define RESTART_MOST_MS	   10000
 /* So long it must have served for the next pause to be the first one again. */
 #define RESTART_HEALTHY_MS 30000
 

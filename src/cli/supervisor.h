@@ -16,17 +16,20 @@ struct supervisor;
 struct supervisor_ops {
 	/* Both are called from the loop only. Every process serves for the first time: */
 	void (*up)(void *user);
-	/* All have ended: 0 after supervisor_stop, else the negative errno and text of a start that failed (-EINVAL: unusable environment). */
+	/* All have ended: 0 after supervisor_stop, else the negative errno and text of a start that
+	 * failed (-EINVAL: unusable environment). */
 	void (*ended)(void *user, int r, const struct err *e);
 	void *user;
 };
 
 /*
- * Migrate the store, make the channels and begin to start the processes of `set` (bits of enum process). Programs are looked for beside our own
- * executable, then in the libexec directory. Signals of children (SIGCHLD) must be given to supervisor_on_child. 0 or a negative errno.
+ * Migrate the store, make the channels and begin to start the processes of `set` (bits of enum
+ * process). Programs are looked for beside our own executable, then in the libexec directory.
+ * Signals of children (SIGCHLD) must be given to supervisor_on_child. 0 or a negative errno.
  */
-int supervisor_new(struct loop *l, const struct conf *conf, unsigned set, const struct supervisor_ops *ops,
-		   struct supervisor **ret_supervisor, struct err *e) A_NODISCARD;
+int supervisor_new(struct loop *l, const struct conf *conf, unsigned set,
+		   const struct supervisor_ops *ops, struct supervisor **ret_supervisor,
+		   struct err *e) A_NODISCARD;
 /* Processes that still run are killed. NULL is fine. */
 void supervisor_free(struct supervisor *s);
 /* Stop all in order; a second call kills what is left. `ended` tells when it is done. */

@@ -58,7 +58,7 @@ char *
 json_text(const json_t *value)
 {
 	return json_dumps(value, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY |
-				 JSON_REAL_PRECISION(15));
+					 JSON_REAL_PRECISION(15));
 }
 
 json_t *

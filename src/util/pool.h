@@ -40,8 +40,8 @@ struct pool_ops {
  * negative errno. */
 int pool_new(struct loop *l, unsigned threads, unsigned queue_max, const struct pool_ops *ops,
 	     struct pool **ret_pool, struct err *e) A_NODISCARD;
-/* 0, or -EBUSY when queue_max jobs wait or the pool is being freed (counted; nothing was queued). The job must live until its
- * done. */
+/* 0, or -EBUSY when queue_max jobs wait or the pool is being freed (counted; nothing was queued).
+ * The job must live until its done. */
 int pool_submit(struct pool *p, struct pool_job *job) A_NODISCARD;
 unsigned pool_depth(struct pool *p);
 uint64_t pool_refused(struct pool *p);
