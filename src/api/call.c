@@ -81,7 +81,7 @@ call_new(struct api_state *state, struct http_req *http, uint64_t unix_ms, uint6
 	 struct call **ret_call)
 {
 	struct call *c = calloc(1, sizeof(*c));
-	size_t room = http->path.n + 1 + http->query.n + 2 * CALL_QUERY_MAX + 2;
+	size_t room = http->path.n + 1 + http->query.n + (size_t)2 * CALL_QUERY_MAX + 2;
 
 	if (!c)
 		return -ENOMEM;

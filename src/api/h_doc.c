@@ -11,7 +11,7 @@
 #include "util/buf.h"
 #include "util/json.h"
 
-#define PAGE_MAX (256 * 1024)
+#define PAGE_MAX ((size_t)256 * 1024)
 
 api_handler_fn h_doc_openapi, h_doc_page;
 

@@ -10,7 +10,7 @@
 #include "store/metric.h"
 #include "util/json.h"
 
-#define PAGE_MAX  (1024 * 1024)
+#define PAGE_MAX  ((size_t)1024 * 1024)
 #define PAGE_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 struct page {

@@ -168,7 +168,7 @@ ticket_mint(struct ticket_table *t, const struct auth_claims *claims, uint64_t n
 }
 
 int
-ticket_reserve(struct ticket_table *t, struct sv text, uint64_t now_ms,
+ticket_reserve(struct ticket_table *t, struct sv ticket, uint64_t now_ms,
 	       struct auth_claims *ret_claims)
 {
 	struct ticket *k;
@@ -176,7 +176,7 @@ ticket_reserve(struct ticket_table *t, struct sv text, uint64_t now_ms,
 
 	(void)pthread_mutex_lock(&t->lock);
 	expire(t, now_ms);
-	k = find(t, text);
+	k = find(t, ticket);
 	if (k && !k->reserved && k->ends_ms > now_ms) {
 		k->reserved = true;
 		*ret_claims = k->claims;
@@ -187,24 +187,24 @@ ticket_reserve(struct ticket_table *t, struct sv text, uint64_t now_ms,
 }
 
 void
-ticket_spend(struct ticket_table *t, struct sv text)
+ticket_spend(struct ticket_table *t, struct sv ticket)
 {
 	struct ticket *k;
 
 	(void)pthread_mutex_lock(&t->lock);
-	k = find(t, text);
+	k = find(t, ticket);
 	if (k)
 		drop(t, k);
 	(void)pthread_mutex_unlock(&t->lock);
 }
 
 void
-ticket_release(struct ticket_table *t, struct sv text)
+ticket_release(struct ticket_table *t, struct sv ticket)
 {
 	struct ticket *k;
 
 	(void)pthread_mutex_lock(&t->lock);
-	k = find(t, text);
+	k = find(t, ticket);
 	if (k)
 		k->reserved = false;
 	(void)pthread_mutex_unlock(&t->lock);

@@ -143,7 +143,7 @@ changed(struct db *db, struct db_stmt *st, struct err *e)
 static int
 valid_from(struct db *db, const char *uuid, uint64_t now_ms, uint64_t *ret_from, struct err *e)
 {
-	struct user u;
+	struct user u = {0};
 	int r = user_by_uuid(db, uuid, &u, e);
 
 	if (r == 1)
