@@ -47,6 +47,19 @@ read_beats(struct api_ctx *cx, int *ret_code)
 	return b;
 }
 
+/* These keep a row themselves and take it away when they stop; what was heard would outlive them.
+ */
+static bool
+keeps_row(const char *name)
+{
+	static const char *const keepers[] = {"api", "mutator", "decoy", "resolver"};
+
+	for (size_t i = 0; i < ARRAY_LEN(keepers); i++)
+		if (strcmp(name, keepers[i]) == 0)
+			return true;
+	return false;
+}
+
 static void
 find_beat(struct api_ctx *cx, const struct beats *b, const char *name, uint64_t now_ms,
 	  struct beat *ret)
@@ -61,7 +74,7 @@ find_beat(struct api_ctx *cx, const struct beats *b, const char *name, uint64_t 
 		ret->at_ms = b->rows[i].heartbeat_at;
 		memcpy(ret->extra, b->rows[i].extra, sizeof(ret->extra));
 	}
-	if (api_heard_of(cx->state, name, &heard) && heard.at_ms > ret->at_ms) {
+	if (!keeps_row(name) && api_heard_of(cx->state, name, &heard) && heard.at_ms > ret->at_ms) {
 		ret->known = true;
 		ret->at_ms = heard.at_ms;
 		memcpy(ret->extra, heard.extra, sizeof(heard.extra));
@@ -378,7 +391,9 @@ h_worker_start_all(struct api_ctx *cx, const struct api_req *req, struct api_res
 		struct beat beat;
 
 		find_beat(cx, b, names[i], req->now_ms, &beat);
-		if (alive(&beat)) {
+		/* The broker's first heartbeat may be older than our connection to it. */
+		if (alive(&beat) ||
+		    (strcmp(names[i], "bus") == 0 && atomic_load(&s->bus_connected))) {
 			(void)json_array_append_new(running, json_string(names[i]));
 		} else if (reason || !installed(names[i])) {
 			(void)json_array_append_new(
