@@ -30,7 +30,7 @@ struct sse {
 	bool has_data, has_id, after_cr;
 	unsigned comments, retry;
 	/* Chunks. */
-	enum { SSE_SIZE, SSE_SIZE_LF, SSE_BODY, SSE_END, SSE_END_LF, SSE_BROKEN } chunk;
+	enum { SSE_SIZE, SSE_SIZE_LF, SSE_BODY, SSE_END, SSE_END_LF, SSE_OVER, SSE_BROKEN } chunk;
 	size_t left;
 	unsigned digits;
 };
@@ -145,15 +145,15 @@ sse_size_byte(struct sse *s, char c)
 	if (at && s->digits < 8) {
 		s->left = s->left * 16 + (size_t)(at - digits);
 		s->digits++;
-	} else if (c == '\r' && s->digits > 0 && s->left > 0) {
-		s->chunk = SSE_SIZE_LF;
+	} else if (c == '\r' && s->digits > 0) {
+		s->chunk = s->left > 0 ? SSE_SIZE_LF : SSE_OVER;
 	} else {
 		s->chunk = SSE_BROKEN;
 	}
 }
 
-/* The same for bytes with chunks around them, none of them the last; s->chunk says SSE_BROKEN when
- * they are none. */
+/* The same for bytes with chunks around them; s->chunk says SSE_OVER from the last one on,
+ * SSE_BROKEN when they are none. */
 static inline void
 sse_feed_chunked(struct sse *s, struct sv bytes)
 {
@@ -173,6 +173,7 @@ sse_feed_chunked(struct sse *s, struct sv bytes)
 			s->chunk = c == '\n' ? SSE_SIZE : SSE_BROKEN;
 			s->digits = 0;
 			break;
+		case SSE_OVER:
 		case SSE_BROKEN: return;
 		}
 	}
