@@ -12,6 +12,7 @@
 #include "util/buf.h"
 #include "util/clock.h"
 #include "util/file.h"
+#include "util/id.h"
 #include "util/json.h"
 
 #define DEFAULT_URL	"http://127.0.0.1:8000"
@@ -29,16 +30,24 @@ server_url(const struct cli *c)
 	return url && *url ? url : DEFAULT_URL;
 }
 
+void
+rest_token_path(char *dst, size_t size)
+{
+	const char *home = getenv("HOME");
+
+	(void)snprintf(dst, size, "%s/.decnet/token", home && *home ? home : "/root");
+}
+
 /* Heap; NULL when there is none. */
 static char *
 read_token(void)
 {
-	const char *text = getenv("DECNET_TOKEN"), *home = getenv("HOME");
+	const char *text = getenv("DECNET_TOKEN");
 	char path[1200], *token = NULL;
 
 	if (text && *text)
 		return strdup(text);
-	(void)snprintf(path, sizeof(path), "%s/.decnet/token", home && *home ? home : "/root");
+	rest_token_path(path, sizeof(path));
 	if (file_read(path, TOKEN_MAX, &token, NULL) < 0)
 		return NULL;
 	token[strcspn(token, "\r\n")] = '\0';
@@ -101,13 +110,26 @@ exchange(CURL *h, const char *url, const char *method, const char *body, struct 
 	return 0;
 }
 
-int
-rest_call(const struct cli *c, const char *method, const char *path, const json_t *body,
-	  struct rest_answer *ret_answer, struct err *e)
+/* The whole URL of a path below /api/v1, or of a root path. 0 or -EINVAL. */
+static int
+make_url(const struct cli *c, const char *path, char *dst, size_t size, struct err *e)
 {
 	const char *base = server_url(c);
 	size_t n = strlen(base);
 	bool root = strncmp(path, "//", 2) == 0;
+
+	while (n > 0 && base[n - 1] == '/')
+		n--;
+	if ((size_t)snprintf(dst, size, "%.*s%s%s", (int)n, base, root ? "" : "/api/v1",
+			     path + root) >= size)
+		return err_set(e, -EINVAL, "URL too long");
+	return 0;
+}
+
+int
+rest_call(const struct cli *c, const char *method, const char *path, const json_t *body,
+	  struct rest_answer *ret_answer, struct err *e)
+{
 	struct rest_answer a = {0};
 	char *sent = body ? json_text(body) : NULL;
 	CURL *h = curl_easy_init();
@@ -115,15 +137,12 @@ rest_call(const struct cli *c, const char *method, const char *path, const json_
 	struct buf out;
 	int r;
 
-	while (n > 0 && base[n - 1] == '/')
-		n--;
 	buf_init(&out, ANSWER_MAX);
 	if (!h || (body && !sent))
 		r = err_set(e, -ENOMEM, "out of memory");
-	else if ((size_t)snprintf(url, sizeof(url), "%.*s%s%s", (int)n, base, root ? "" : "/api/v1",
-				  path + root) >= sizeof(url))
-		r = err_set(e, -EINVAL, "URL too long");
 	else
+		r = make_url(c, path, url, sizeof(url), e);
+	if (r == 0)
 		r = exchange(h, url, method, sent, &out, &a.status, e);
 	if (r == 0) {
 		a.text = out.n ? buf_take(&out) : strdup("");
@@ -146,6 +165,108 @@ rest_fini(struct rest_answer *a)
 	free(a->text);
 	json_decref(a->json);
 	*a = (struct rest_answer){0};
+}
+
+int
+rest_do(const struct cli *c, const char *method, const char *path, const json_t *body,
+	struct rest_answer *ret_answer)
+{
+	struct rest_answer a = {0};
+	struct err e = {0};
+	int code;
+
+	if (rest_call(c, method, path, body, &a, &e) < 0)
+		return cli_fail(CLI_UNREACHABLE, "%s", err_text(&e));
+	if (a.status < 200 || a.status > 299) {
+		code = rest_refused(&a);
+		rest_fini(&a);
+		return code;
+	}
+	if (c->json && a.text && *a.text)
+		(void)printf("%s\n", a.text);
+	*ret_answer = a;
+	return 0;
+}
+
+struct following {
+	rest_bytes_fn *fn;
+	void *user;
+};
+
+static size_t
+on_stream_bytes(char *p, size_t size, size_t n, void *user)
+{
+	struct following *f = user;
+
+	return f->fn(f->user, (struct sv){p, size * n}) == 0 ? size * n : 0;
+}
+
+int
+rest_stream(const struct cli *c, const char *path, uint64_t last_id, rest_bytes_fn *fn, void *user,
+	    long *ret_status, struct err *e)
+{
+	struct following f = {fn, user};
+	struct curl_slist *headers = make_headers(), *longer;
+	char url[4096], line[64], why[CURL_ERROR_SIZE] = "";
+	CURL *h = curl_easy_init();
+	CURLcode code;
+	int r = h ? make_url(c, path, url, sizeof(url), e) : err_set(e, -ENOMEM, "out of memory");
+
+	if (r == 0) {
+		(void)snprintf(line, sizeof(line), "Last-Event-ID: %llu",
+			       (unsigned long long)last_id);
+		longer = last_id ? curl_slist_append(headers, line) : NULL;
+		headers = longer ? longer : headers;
+		(void)curl_easy_setopt(h, CURLOPT_URL, url);
+		(void)curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
+		(void)curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
+		(void)curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
+		(void)curl_easy_setopt(h, CURLOPT_ERRORBUFFER, why);
+		(void)curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_stream_bytes);
+		(void)curl_easy_setopt(h, CURLOPT_WRITEDATA, &f);
+		/* The server says something every 15 s. */
+		(void)curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
+		(void)curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, 45L);
+		code = curl_easy_perform(h);
+		*ret_status = 0;
+		(void)curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, ret_status);
+		if (code != CURLE_OK && code != CURLE_WRITE_ERROR)
+			r = err_set(e, -EHOSTUNREACH, "%s", *why ? why : curl_easy_strerror(code));
+	}
+	curl_slist_free_all(headers);
+	curl_easy_cleanup(h);
+	return r;
+}
+
+int
+rest_topology_id(const struct cli *c, const char *name, char dst[37])
+{
+	struct cli quiet = *c;
+	struct rest_answer a = {0};
+	const json_t *one;
+	unsigned found = 0;
+	size_t i;
+	int code;
+
+	if (id_is_uuid(sv_from(name))) {
+		(void)snprintf(dst, 37, "%s", name);
+		return 0;
+	}
+	quiet.json = false;
+	code = rest_do(&quiet, "GET", "/topologies?limit=500", NULL, &a);
+	if (code != 0)
+		return code;
+	json_array_foreach(json_object_get(a.json, "data"), i, one)
+	{
+		const char *id = json_get_text(one, "id"), *got = json_get_text(one, "name");
+
+		if (!id || !got || strcmp(got, name) != 0)
+			continue;
+		found++;
+		(void)snprintf(dst, 37, "%s", id);
+	}
+	rest_fini(&a);
+	return found == 1 ? 0 : cli_fail(CLI_NOT_FOUND, "no topology is named '%s'", name);
 }
 
 int

@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "util/attr.h"
 #include "util/conf.h"
+#include "util/sv.h"
 
 struct rest_answer {
 	long status;  /* HTTP */
@@ -25,6 +26,25 @@ struct rest_answer {
 int rest_call(const struct cli *c, const char *method, const char *path, const json_t *body,
 	      struct rest_answer *ret_answer, struct err *e) A_NODISCARD;
 void rest_fini(struct rest_answer *a);
+/* rest_call, its failures said on standard error, a refusal too; with --json a success is printed
+ * as it came. 0 and the answer (rest_fini), or the exit code. */
+int rest_do(const struct cli *c, const char *method, const char *path, const json_t *body,
+	    struct rest_answer *ret_answer) A_NODISCARD;
+
+/* Bytes of a stream as they come. Not 0: stop. */
+typedef int rest_bytes_fn(void *user, struct sv bytes);
+/*
+ * Follow a stream (GET with Accept: text/event-stream, no time-out) until it ends or `fn` stops it.
+ * `last_id` (or 0) is sent as Last-Event-ID. 0 and the HTTP status, or -EHOSTUNREACH. The body of
+ * an answer that is not 200 goes to `fn`, too.
+ */
+int rest_stream(const struct cli *c, const char *path, uint64_t last_id, rest_bytes_fn *fn,
+		void *user, long *ret_status, struct err *e) A_NODISCARD;
+/* The id of a topology named by id or by its unique name. 0, or the exit code (said on standard
+ * error). */
+int rest_topology_id(const struct cli *c, const char *name, char dst[37]) A_NODISCARD;
+/* Where the token is kept: ~/.decnet/token. */
+void rest_token_path(char *dst, size_t size);
 /* The exit code for an HTTP status. */
 int rest_exit(long status);
 /* Say on standard error why an answer is no success; the exit code. */
