@@ -309,22 +309,6 @@ deploy(struct api_ctx *cx, const struct api_req *req, struct api_res *res, struc
 	return accepted(res, t, issues);
 }
 
-int
-h_topology_deploy(struct api_ctx *cx, const struct api_req *req, struct api_res *res)
-{
-	struct topo *t = NULL;
-	int r;
-
-	api_check_body(req, res, version_only, ARRAY_LEN(version_only));
-	if (api_bad(res))
-		return 0;
-	r = topo_from_path(cx, req, 0, res, &t);
-	if (r > 0)
-		r = deploy(cx, req, res, t);
-	topo_free(t);
-	return r;
-}
-
 static int
 cancel_queue(struct api_ctx *cx, const struct api_req *req, struct topo *t)
 {
@@ -358,8 +342,10 @@ teardown(struct api_ctx *cx, const struct api_req *req, struct api_res *res, str
 	return r < 0 ? r : accepted(res, t, NULL);
 }
 
-int
-h_topology_teardown(struct api_ctx *cx, const struct api_req *req, struct api_res *res)
+/* Both take an expected version and nothing else. */
+static int
+transition(struct api_ctx *cx, const struct api_req *req, struct api_res *res,
+	   int (*run)(struct api_ctx *, const struct api_req *, struct api_res *, struct topo *))
 {
 	struct topo *t = NULL;
 	int r;
@@ -369,9 +355,21 @@ h_topology_teardown(struct api_ctx *cx, const struct api_req *req, struct api_re
 		return 0;
 	r = topo_from_path(cx, req, 0, res, &t);
 	if (r > 0)
-		r = teardown(cx, req, res, t);
+		r = run(cx, req, res, t);
 	topo_free(t);
 	return r;
+}
+
+int
+h_topology_deploy(struct api_ctx *cx, const struct api_req *req, struct api_res *res)
+{
+	return transition(cx, req, res, deploy);
+}
+
+int
+h_topology_teardown(struct api_ctx *cx, const struct api_req *req, struct api_res *res)
+{
+	return transition(cx, req, res, teardown);
 }
 
 int

@@ -12,6 +12,7 @@
 #include "api/streams.h"
 #include "bus/event.h"
 #include "store/journal.h"
+#include "store/threads.h"
 #include "store/user.h"
 #include "store/worker.h"
 #include "util/clock.h"
@@ -235,23 +236,8 @@ on_control(void *user, struct sv subject, struct sv message)
 }
 
 static int
-store_init(void *user, void **ret_state, struct err *e)
-{
-	const struct conf *conf = user;
-
-	return db_open(conf->db_url, DB_READ_WRITE, (struct db **)ret_state, e);
-}
-
-static void
-store_fini(void *state)
-{
-	db_close(state);
-}
-
-static int
 open_store(struct program *p, struct err *e)
 {
-	const struct pool_ops ops = {.init = store_init, .fini = store_fini, .user = &p->conf};
 	struct db *db = NULL;
 	int r = db_migrate(p->conf.db_url, e);
 
@@ -261,11 +247,11 @@ open_store(struct program *p, struct err *e)
 		r = api_first_admin(db, &p->conf, e);
 	db_close(db);
 	if (r == 0)
-		r = pool_new(p->state.loop, STORE_THREADS, LIMIT_STORE_QUEUE, &ops, &p->state.pool,
-			     e);
+		r = store_threads_new(p->state.loop, p->conf.db_url, STORE_THREADS,
+				      LIMIT_STORE_QUEUE, &p->state.pool, e);
 	if (r == 0)
-		r = pool_new(p->state.loop, HASH_THREADS, LIMIT_HASH_QUEUE, &ops,
-			     &p->state.hash_pool, e);
+		r = store_threads_new(p->state.loop, p->conf.db_url, HASH_THREADS, LIMIT_HASH_QUEUE,
+				      &p->state.hash_pool, e);
 	return r;
 }
 

@@ -11,6 +11,7 @@
 #include "mutator/mutator.h"
 #include "netdrv/loopback.h"
 #include "store/db.h"
+#include "store/threads.h"
 #include "util/conf.h"
 #include "util/fdpass.h"
 #include "util/limits.h"
@@ -29,20 +30,6 @@ struct program {
 	struct netdrv *driver;
 	struct mutator *mutator;
 };
-
-static int
-store_init(void *user, void **ret_state, struct err *e)
-{
-	const struct conf *conf = user;
-
-	return db_open(conf->db_url, DB_READ_WRITE, (struct db **)ret_state, e);
-}
-
-static void
-store_fini(void *state)
-{
-	db_close(state);
-}
 
 static void
 on_signal(void *user, int signo)
@@ -76,7 +63,6 @@ static int
 open_all(struct program *p, struct err *e)
 {
 	static const int signos[] = {SIGTERM, SIGINT, 0};
-	struct pool_ops ops = {.init = store_init, .fini = store_fini, .user = &p->conf};
 	int control, r;
 
 	control = fdpass_inherited("DECNET_FD_CONTROL");
@@ -90,7 +76,8 @@ open_all(struct program *p, struct err *e)
 	if (r == 0)
 		r = db_migrate(p->conf.db_url, e);
 	if (r == 0)
-		r = pool_new(p->loop, STORE_THREADS, LIMIT_STORE_QUEUE, &ops, &p->pool, e);
+		r = store_threads_new(p->loop, p->conf.db_url, STORE_THREADS, LIMIT_STORE_QUEUE,
+				      &p->pool, e);
 	if (r == 0)
 		r = bus_client_new(p->loop, &p->conf, "mutator", on_bus, p, &p->bus, e);
 	if (r == 0)

@@ -9,6 +9,7 @@
 #include "bus/client.h"
 #include "resolver/resolver.h"
 #include "store/db.h"
+#include "store/threads.h"
 #include "util/conf.h"
 #include "util/fdpass.h"
 #include "util/log.h"
@@ -25,20 +26,6 @@ struct program {
 	struct bus_client *bus;
 	struct resolver *resolver;
 };
-
-static int
-store_init(void *user, void **ret_state, struct err *e)
-{
-	const struct conf *conf = user;
-
-	return db_open(conf->db_url, DB_READ_WRITE, (struct db **)ret_state, e);
-}
-
-static void
-store_fini(void *state)
-{
-	db_close(state);
-}
 
 static void
 on_signal(void *user, int signo)
@@ -63,7 +50,6 @@ static int
 open_all(struct program *p, struct err *e)
 {
 	static const int signals[] = {SIGTERM, SIGINT, 0};
-	const struct pool_ops ops = {.init = store_init, .fini = store_fini, .user = &p->conf};
 	int channel = fdpass_inherited("DECNET_FD_CAPTURE");
 	int r;
 
@@ -78,7 +64,7 @@ open_all(struct program *p, struct err *e)
 		r = db_migrate(p->conf.db_url, e);
 	/* One thread: captures are stored in the order in which they came. */
 	if (r == 0)
-		r = pool_new(p->loop, 1, QUEUE_JOBS, &ops, &p->pool, e);
+		r = store_threads_new(p->loop, p->conf.db_url, 1, QUEUE_JOBS, &p->pool, e);
 	if (r == 0)
 		r = bus_client_new(p->loop, &p->conf, "resolver", on_bus, p, &p->bus, e);
 	if (r < 0) {

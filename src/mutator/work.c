@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mutator/work_detail.h"
 #include "store/mutation.h"
 #include "store/topology.h"
 #include "store/worker.h"
@@ -17,16 +18,7 @@
 #include "util/json.h"
 #include "util/sv.h"
 
-#define REFS_MAX	 1000
-/* The reason of a status event that reconcile made: only then does mending it lead back. */
-#define RECONCILE_REASON "reconcile: "
-
-struct work_detail {
-	struct topo *before, *after;
-	struct mutation mutation;
-	bool has_mutation;
-	json_t *restart; /* "<decky uuid>/<service>" */
-};
+#define REFS_MAX 1000
 
 void
 work_fini(struct work *w)
@@ -311,17 +303,17 @@ prepare_status(struct db *db, struct work *w, struct err *e)
 }
 
 /* `degraded` by a failed op, in the transaction that says so. */
-static int
-degrade(struct db *db, struct topo *t, const char *reason, uint64_t now_ms, struct err *e)
+int
+work_degrade(struct db *db, struct topo *t, const char *reason, uint64_t now_ms, struct err *e)
 {
 	if (t->status != TOPO_ACTIVE)
 		return 0;
 	return topology_set_status(db, t, TOPO_DEGRADED, reason, now_ms, e);
 }
 
-static int
-fail_mutation(struct db *db, const struct work_context *cx, struct work *w, const char *reason,
-	      uint64_t now_ms, struct err *e)
+int
+work_fail_mutation(struct db *db, const struct work_context *cx, struct work *w, const char *reason,
+		   uint64_t now_ms, struct err *e)
 {
 	char why[600];
 	int r = mutation_finish_failed(db, w->detail->before, &w->detail->mutation, cx->owner,
@@ -330,7 +322,7 @@ fail_mutation(struct db *db, const struct work_context *cx, struct work *w, cons
 	if (r < 0)
 		return r;
 	(void)snprintf(why, sizeof(why), "%s failed: %s", w->detail->mutation.op, reason);
-	return degrade(db, w->detail->before, why, now_ms, e);
+	return work_degrade(db, w->detail->before, why, now_ms, e);
 }
 
 /* Apply the claimed op to a copy of the model. 1: go on; 0: refused and stored as failed; < 0:
@@ -346,7 +338,7 @@ apply_op(struct db *db, const struct work_context *cx, struct work *w, uint64_t 
 	int r;
 
 	if (detail->mutation.attempt > MUTATION_ATTEMPTS_MAX)
-		return fail_mutation(db, cx, w, "Timeout: lease lost 3 times", now_ms, e);
+		return work_fail_mutation(db, cx, w, "Timeout: lease lost 3 times", now_ms, e);
 	detail->after = topo_copy(detail->before);
 	if (!detail->after)
 		return oom(e);
@@ -362,7 +354,7 @@ apply_op(struct db *db, const struct work_context *cx, struct work *w, uint64_t 
 		(void)snprintf(reason, sizeof(reason), "%s: %s",
 			       refusal.status == 422 ? "Invalid" : "Conflict", refusal.text);
 		topo_refusal_fini(&refusal);
-		return fail_mutation(db, cx, w, reason, now_ms, e);
+		return work_fail_mutation(db, cx, w, reason, now_ms, e);
 	}
 	return r < 0 ? err_set(e, r, "cannot apply %s", detail->mutation.op) : 1;
 }
@@ -428,269 +420,6 @@ work_prepare(struct db *db, const struct work_context *cx, struct work *w, uint6
 	/* Refused operations are stored by this, claims too. */
 	commit = db_commit(db, e);
 	return commit < 0 ? commit : r;
-}
-
-static const struct work_decky *
-address_of(const struct work *w, const char *uuid)
-{
-	for (size_t i = 0; i < w->ndeckies; i++)
-		if (strcmp(w->deckies[i].uuid, uuid) == 0)
-			return &w->deckies[i];
-	return NULL;
-}
-
-/* A decky as it is once its listeners are open. */
-static int
-set_running(const struct work_context *cx, const struct work *w, const struct topo *t,
-	    struct topo_decky *d)
-{
-	const struct work_decky *got = address_of(w, d->uuid);
-	const struct topo_lan *home = topo_lan_by_id(t, d->home_lan_id);
-	json_t *endpoints = json_array();
-
-	for (size_t i = 0; home && got && i < w->wanted.n; i++) {
-		const struct netdrv_listener *l = &w->wanted.v[i].listener;
-
-		if (strcmp(l->decky_uuid, d->uuid) != 0)
-			continue;
-		(void)json_array_append_new(
-			endpoints,
-			json_pack("{s:s, s:s, s:s, s:s, s:i}", "service", l->service, "proto",
-				  "tcp", "lan", home->name, "address", got->address, "port",
-				  (int)cx->driver->ops->port(cx->driver, l->port)));
-	}
-	if (got)
-		(void)snprintf(d->host_addr, sizeof(d->host_addr), "%s", got->address);
-	json_decref(d->endpoints);
-	d->endpoints = endpoints;
-	d->state = DECKY_RUNNING;
-	free(TAKE(d->last_error));
-	return endpoints ? 0 : -ENOMEM;
-}
-
-static int
-set_all_running(const struct work_context *cx, const struct work *w, struct topo *t)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < t->ndeckies; i++)
-		r = set_running(cx, w, t, &t->deckies[i]);
-	return r;
-}
-
-static int
-set_stopped(struct topo *t, enum decky_state state, const char *error, bool forget_address)
-{
-	for (size_t i = 0; i < t->ndeckies; i++) {
-		struct topo_decky *d = &t->deckies[i];
-
-		json_decref(d->endpoints);
-		d->endpoints = json_array();
-		d->state = state;
-		free(d->last_error);
-		d->last_error = error ? strdup(error) : NULL;
-		if (forget_address)
-			d->host_addr[0] = 0;
-		if (!d->endpoints || !error != !d->last_error)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-/* Rows and events of a change of deckies that no mutation carries. */
-static int
-store_deckies(struct db *db, const struct topo *before, const struct topo *after, uint64_t now_ms,
-	      struct err *e)
-{
-	int r = topology_write_rows(db, before, after, e);
-
-	if (r == 0)
-		r = topology_journal_deckies(db, before, after, NULL, now_ms, e);
-	return r < 0 ? r : topology_journal_changed(db, before, after, now_ms, e);
-}
-
-/* The stored topology, still in the status that the work began with; else -ESTALE. */
-static int
-reload(struct db *db, const struct work *w, enum topo_status status, struct topo **ret,
-       struct err *e)
-{
-	int r = topology_load(db, w->topology_id, ret, e);
-
-	if (r == 0 || (r > 0 && (*ret)->status != status))
-		return err_set(e, -ESTALE, "the topology's status has changed");
-	return r < 0 ? r : 0;
-}
-
-static int
-finish_deploy(struct db *db, const struct work_context *cx, struct work *w, int r, const char *why,
-	      uint64_t now_ms, struct err *e)
-{
-	struct topo *stored = NULL, *after = NULL;
-	char text[600];
-	int q = reload(db, w, TOPO_DEPLOYING, &stored, e);
-
-	if (q < 0)
-		goto out;
-	after = topo_copy(stored);
-	if (!after)
-		q = oom(e);
-	else if (r == 0)
-		q = set_all_running(cx, w, after);
-	else
-		q = set_stopped(after, DECKY_FAILED, why, false);
-	if (q == 0)
-		q = store_deckies(db, stored, after, now_ms, e);
-	(void)snprintf(text, sizeof(text), "Driver: %s", why ? why : "");
-	if (q == 0)
-		q = topology_set_status(db, after, r == 0 ? TOPO_ACTIVE : TOPO_FAILED,
-					r == 0 ? NULL : text, now_ms, e);
-out:
-	topo_free(stored);
-	topo_free(after);
-	return q;
-}
-
-static int
-finish_teardown(struct db *db, struct work *w, int r, const char *why, uint64_t now_ms,
-		struct err *e)
-{
-	struct topo *stored = NULL, *after = NULL;
-	char text[600];
-	int q = reload(db, w, TOPO_TEARING_DOWN, &stored, e);
-
-	if (q < 0)
-		goto out;
-	after = topo_copy(stored);
-	if (!after)
-		q = oom(e);
-	else if (r == 0)
-		q = set_stopped(after, DECKY_TORN_DOWN, NULL, true);
-	if (q == 0 && r == 0)
-		q = store_deckies(db, stored, after, now_ms, e);
-	(void)snprintf(text, sizeof(text), "Driver: %s", why ? why : "");
-	if (q == 0)
-		q = topology_set_status(db, after, r == 0 ? TOPO_TORN_DOWN : TOPO_DEGRADED,
-					r == 0 ? NULL : text, now_ms, e);
-out:
-	topo_free(stored);
-	topo_free(after);
-	return q;
-}
-
-/* Nobody else changes the rows of a live topology while its op is claimed, so `before` is what is
- * stored; its status and version may have moved. */
-static int
-finish_mutation(struct db *db, const struct work_context *cx, struct work *w, int r,
-		const char *why, uint64_t now_ms, struct err *e)
-{
-	struct work_detail *detail = w->detail;
-	struct topo *stored = NULL;
-	char text[600];
-	int q = topology_load(db, w->topology_id, &stored, e);
-
-	if (q == 0 || (q > 0 && stored->status != TOPO_ACTIVE && stored->status != TOPO_DEGRADED))
-		q = err_set(e, -ESTALE, "the topology is not live any more");
-	if (q < 0)
-		goto out;
-	if (r < 0) {
-		(void)snprintf(text, sizeof(text), "%s: %s", r == -ETIMEDOUT ? "Timeout" : "Driver",
-			       why);
-		topo_free(detail->before);
-		detail->before = TAKE(stored);
-		q = fail_mutation(db, cx, w, text, now_ms, e);
-		goto out;
-	}
-	q = set_all_running(cx, w, detail->after);
-	if (q == 0)
-		q = topology_write_rows(db, detail->before, detail->after, e);
-	if (q == 0)
-		q = topology_journal_deckies(db, detail->before, detail->after, detail->restart,
-					     now_ms, e);
-	if (q == 0)
-		q = mutation_finish_applied(db, detail->after, &detail->mutation, cx->owner,
-					    topo_changes(detail->before, detail->after), now_ms, e);
-out:
-	topo_free(stored);
-	return q;
-}
-
-/* Whether what degraded the topology was a difference that reconcile had found. */
-static int
-degraded_by_reconcile(struct db *db, const struct topo *t, struct err *e)
-{
-	json_t *events = NULL;
-	const char *reason;
-	int r = topology_status_events(db, t->id, 1, &events, e);
-
-	if (r < 0)
-		return r;
-	reason = json_get_text(json_array_get(events, 0), "reason");
-	r = reason && strncmp(reason, RECONCILE_REASON, strlen(RECONCILE_REASON)) == 0;
-	json_decref(events);
-	return r;
-}
-
-static int
-finish_reconcile(struct db *db, const struct work_context *cx, struct work *w, int r,
-		 const char *why, uint64_t now_ms, struct err *e)
-{
-	struct topo *stored = NULL, *after = NULL;
-	char text[600];
-	int q = topology_load(db, w->topology_id, &stored, e);
-
-	/* An op, a teardown or a deletion that came in between: the next pass looks again. */
-	if (q == 0 || (q > 0 && stored->status != TOPO_ACTIVE && stored->status != TOPO_DEGRADED))
-		goto out;
-	if (q < 0)
-		goto out;
-	if (r < 0) {
-		(void)snprintf(text, sizeof(text), RECONCILE_REASON "%s", why);
-		q = degrade(db, stored, text, now_ms, e);
-		goto out;
-	}
-	after = topo_copy(stored);
-	q = after ? set_all_running(cx, w, after) : oom(e);
-	if (q == 0)
-		q = store_deckies(db, stored, after, now_ms, e);
-	if (q == 0 && stored->status == TOPO_DEGRADED) {
-		q = w->after_op && w->differences == 0 ? 1 : degraded_by_reconcile(db, stored, e);
-		if (q > 0)
-			q = topology_set_status(
-				db, after, TOPO_ACTIVE,
-				w->after_op ? "recovered" : RECONCILE_REASON "mended", now_ms, e);
-	}
-out:
-	topo_free(stored);
-	topo_free(after);
-	return q;
-}
-
-int
-work_finish(struct db *db, const struct work_context *cx, struct work *w, int r, const char *why,
-	    bool undo_failed, uint64_t now_ms, struct err *e)
-{
-	int q;
-
-	(void)undo_failed;
-	/* A pass that found nothing on an active topology has nothing to store: an idle system
-	 * writes nothing. */
-	if (w->kind == WORK_RECONCILE && r == 0 && w->differences == 0 &&
-	    w->detail->before->status == TOPO_ACTIVE)
-		return 0;
-	q = db_begin_write(db, e);
-	if (q < 0)
-		return q;
-	switch (w->kind) {
-	case WORK_DEPLOY: q = finish_deploy(db, cx, w, r, why, now_ms, e); break;
-	case WORK_TEARDOWN: q = finish_teardown(db, w, r, why, now_ms, e); break;
-	case WORK_MUTATION: q = finish_mutation(db, cx, w, r, why, now_ms, e); break;
-	case WORK_RECONCILE: q = finish_reconcile(db, cx, w, r, why, now_ms, e); break;
-	}
-	if (q < 0) {
-		db_rollback(db);
-		return q;
-	}
-	return db_commit(db, e);
 }
 
 static int

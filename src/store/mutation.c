@@ -397,14 +397,13 @@ mutation_finish_applied(struct db *db, const struct topo *t, const struct mutati
 	return journal(db, BUS_TOPIC_MUTATION_APPLIED, t->id, payload, now_ms, e);
 }
 
-int
-mutation_finish_failed(struct db *db, struct topo *t, const struct mutation *m, const char *owner,
-		       const char *reason, uint64_t now_ms, struct err *e)
+/* After the row has changed to failed: the version, and the event that says so. */
+static int
+tell_failed(struct db *db, struct topo *t, const struct mutation *m, const char *reason,
+	    uint64_t now_ms, struct err *e)
 {
-	int r = finish(db, m, owner, "failed", reason, now_ms, e);
+	int r = topology_bump(db, t, e);
 
-	if (r == 0)
-		r = topology_bump(db, t, e);
 	if (r < 0)
 		return r;
 	return journal(db, BUS_TOPIC_MUTATION_FAILED, t->id,
@@ -412,4 +411,30 @@ mutation_finish_failed(struct db *db, struct topo *t, const struct mutation *m, 
 				 "reason", reason, "version", (json_int_t)t->version, "applied_at",
 				 json_time(now_ms)),
 		       now_ms, e);
+}
+
+int
+mutation_finish_failed(struct db *db, struct topo *t, const struct mutation *m, const char *owner,
+		       const char *reason, uint64_t now_ms, struct err *e)
+{
+	int r = finish(db, m, owner, "failed", reason, now_ms, e);
+
+	return r < 0 ? r : tell_failed(db, t, m, reason, now_ms, e);
+}
+
+int
+mutation_abandon(struct db *db, struct topo *t, const struct mutation *m, const char *reason,
+		 uint64_t now_ms, struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_MUTATION_ABANDON);
+	int64_t changed = 0;
+	int r;
+
+	db_bind_int(st, 1, (int64_t)now_ms);
+	db_bind_text(st, 2, reason);
+	db_bind_text(st, 3, m->id);
+	r = db_exec(st, &changed, e);
+	if (r == 0 && changed)
+		r = tell_failed(db, t, m, reason, now_ms, e);
+	return r < 0 ? r : changed > 0;
 }

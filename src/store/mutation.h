@@ -54,6 +54,12 @@ int mutation_open(struct db *db, const char *topology_id, struct mutation **ret_
 int mutation_cancel(struct db *db, struct topo *t, const struct mutation *m, const char *reason,
 		    uint64_t now_ms, struct err *e) A_NODISCARD;
 
+/* An applying one whose topology goes away under it is failed, whoever holds it; its worker notices
+ * that its claim is lost. Version + 1; journals `mutation.failed`. 1, or 0 when it is not applying.
+ */
+int mutation_abandon(struct db *db, struct topo *t, const struct mutation *m, const char *reason,
+		     uint64_t now_ms, struct err *e) A_NODISCARD;
+
 /* The topologies of this host that have open mutations. How many (<= max). */
 int mutation_ready(struct db *db, const char *host, size_t max, char (*ret_ids)[ID_UUID_SIZE],
 		   struct err *e) A_NODISCARD;

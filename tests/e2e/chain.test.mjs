@@ -176,14 +176,24 @@ test('a bad payload is 422 with its field, a conflicting one 409, and neither le
   assert.deepEqual((await api.expect(200, 'GET', `/topologies/${topology.id}/mutations?limit=500`)).data, queue.data);
 });
 
-test('teardown closes every port and keeps the rows; delete takes them away', async () => {
+test('teardown in the middle of a queue ends the queue, closes every port and keeps the rows; delete takes them away', async () => {
   const e = await endpoint('http');
+  for (let i = 0; i < 20; i++)
+    await api.expect(202, 'POST', `/topologies/${topology.id}/mutations`, { op: 'add_decky', payload: { name: `late-${i}`, lan: 'inner', services: ['http', 'redis', 'telnet'] } });
   const v = await view(`/topologies/${topology.id}/events`);
   await v.event('snapshot');
   const res = await api.expect(202, 'POST', `/topologies/${topology.id}/teardown`);
   assert.equal(res.status, 'tearing_down');
   await v.wait('torn_down', (f) => f.event === 'status' && f.data.payload.status === 'torn_down');
   assert.equal(await answers(e), false);
+  const queue = await api.expect(200, 'GET', `/topologies/${topology.id}/mutations?limit=500`);
+  for (const m of queue.data) assert.ok(['applied', 'failed', 'cancelled'].includes(m.state), `${m.op} is ${m.state}`);
+  const ended = v.rows().filter((f) => ['mutation.applied', 'mutation.failed', 'mutation.cancelled'].includes(f.event));
+  const late = queue.data.filter((m) => String(m.payload.name ?? '').startsWith('late-'));
+  assert.equal(late.length, 20);
+  for (const m of late) if (m.state !== 'applied') assert.equal(ended.filter((f) => f.data.payload.mutation_id === m.id).length, 1, `${m.id} ended once`);
+  const detail = await api.expect(200, 'GET', `/topologies/${topology.id}`);
+  for (const d of detail.deckies) assert.deepEqual([d.state, d.endpoints], ['torn_down', []], d.name);
   assert.equal((await api.call('DELETE', `/topologies/${topology.id}`)).status, 204);
   await v.event('deleted');
   const bye = await v.event('bye');
