@@ -1,315 +1,483 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The control channel, the listeners, and the pause when captures cannot leave. */
+/* Orders of the driver, and the listening sockets they bring. */
 #include "decoy/engine.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "decoy/session.h"
+#include "decoy/control.h"
+#include "decoy/listener.h"
+#include "decoy/sender.h"
 #include "util/fdpass.h"
-#include "util/json.h"
 #include "util/limits.h"
 #include "util/log.h"
 
-#define ACCEPTS_PER_TURN 64
+#define BUCKETS		  4096
+#define ACCEPTS_PER_TURN  32
+#define REQUESTS_PER_TURN 32
+#define RETRY_MS	  200 /* when descriptors ran out */
+/* Answers that the driver has not read; a whole list of LIMIT_DECOY_LISTENERS fits, and while
+ * anything waits no further request is read. */
+#define ANSWERS_MAX	  ((size_t)(LIMIT_DECOY_LISTENERS + 64) * (CONTROL_LISTENER_MAX + 64))
 
-void
-engine_flush_captures(struct engine *g)
+struct engine {
+	struct loop *loop;
+	struct sessions *sessions;
+	struct sender *sender;
+	int control;
+	struct loop_io control_io;
+	struct buf answers; /* each with its length before it */
+	struct list buckets[BUCKETS];
+	unsigned listeners;
+	bool stopping;
+	struct loop_timer stop;
+	char request[CONTROL_BYTES_MAX];
+};
+
+static void on_control(struct loop_io *io, uint32_t events);
+
+/* -- listeners -- */
+
+static struct list *
+bucket_of(struct engine *en, const char *id)
 {
-	if (sender_put(g->sender, &g->captures, g->next_no) < 0)
-		log_plain(LV_ERR, "decoy.memory");
-}
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
 
-static void
-say(struct engine *g, json_t *own_message)
-{
-	char *text = own_message ? json_text(own_message) : NULL;
-
-	/* send() with no address is all that the sandbox lets through. A driver that reads no
-	 * answers asks again. */
-	if (!text || send(g->control_fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		log_event(LV_WARN, "decoy.control.unsent", KV_I("errno", text ? errno : ENOMEM));
-	free(text);
-	json_decref(own_message);
-}
-
-static void
-answer(struct engine *g, const json_t *request, const char *error)
-{
-	json_t *message = json_pack(
-		"{s:I, s:b}", "n", json_integer_value(json_object_get(request, "n")), "ok", !error);
-
-	if (error)
-		(void)json_object_set_new(message, "error", json_string(error));
-	say(g, message);
+	for (; *id; id++)
+		h = (h ^ (unsigned char)*id) * UINT64_C(0x100000001b3);
+	return &en->buckets[(h ^ h >> 32) % BUCKETS];
 }
 
 static struct listener *
-find(const struct engine *g, const char *id)
+find(struct engine *en, const char *id)
 {
-	LIST_FOR (at, &g->listeners) {
+	struct list *bucket = bucket_of(en, id);
+
+	LIST_FOR (at, bucket) {
 		struct listener *l = CONTAINER_OF(at, struct listener, link);
 
-		if (strcmp(l->id, id) == 0)
+		if (strcmp(l->place.listener, id) == 0)
 			return l;
 	}
 	return NULL;
 }
 
-static void
-listener_free(void *obj)
-{
-	struct listener *l = obj;
+static void on_listener(struct loop_io *io, uint32_t events);
 
-	free(l->config);
-	free(l);
+static void
+watch_listener(struct engine *en, struct listener *l)
+{
+	bool rest = sender_held(en->sender) || l->retry.loop;
+
+	if (l->fd >= 0 &&
+	    loop_io_set(en->loop, &l->io, l->fd, rest ? 0 : EPOLLIN, on_listener, l) < 0)
+		log_event(LV_ERR, "decoy.listener.epoll", KV_S("listener", l->place.listener));
 }
 
 static void
-listener_close(struct listener *l)
+on_retry(struct loop_timer *t)
 {
-	loop_io_clear(&l->io);
-	if (l->fd >= 0)
-		(void)close(l->fd);
-	l->fd = -1;
-	LIST_FOR (at, &l->sessions)
-		session_close(at, DECOY_CLOSE_SHUTDOWN);
-	list_unlink(&l->link);
-	loop_free_later(l->engine->loop, l, listener_free);
+	struct listener *l = t->user;
+
+	watch_listener(l->owner, l);
 }
 
 static void
-on_accept(struct loop_io *io, uint32_t events)
+on_listener(struct loop_io *io, uint32_t events)
 {
 	struct listener *l = io->user;
+	struct engine *en = l->owner;
 
 	(void)events;
-	for (int i = 0; i < ACCEPTS_PER_TURN && l->fd >= 0 && !l->engine->paused; i++) {
-		int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	for (unsigned i = 0; i < ACCEPTS_PER_TURN && !sender_held(en->sender); i++) {
+		struct sockaddr_storage peer = {0};
+		socklen_t n = sizeof(peer);
+		int fd = accept4(l->fd, (struct sockaddr *)&peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (fd < 0)
-			return;
-		session_open(l, fd);
+		if (fd >= 0) {
+			sessions_accept(en->sessions, l, fd, &peer);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			log_event(LV_ERR, "decoy.accept", KV_I("errno", errno));
+			if (loop_timer_set(en->loop, &l->retry, RETRY_MS, on_retry, l) == 0)
+				watch_listener(en, l);
+		}
+		/* Anything else is a connection that went away before we saw it. */
+		return;
 	}
-}
-
-static int
-watch_listener(struct listener *l)
-{
-	return loop_io_set(l->engine->loop, &l->io, l->fd,
-			   l->engine->paused ? 0 : (uint32_t)EPOLLIN, on_accept, l);
 }
 
 static void
-on_full(void *user, bool full)
+remove_listener(struct engine *en, struct listener *l, enum decoy_close why)
 {
-	struct engine *g = user;
+	listener_close(l);
+	list_unlink(&l->link);
+	en->listeners--;
+	sessions_end(en->sessions, l, why);
+	listener_unref(l);
+}
 
-	g->paused = full;
-	LIST_FOR (at, &g->listeners) {
-		struct listener *l = CONTAINER_OF(at, struct listener, link);
+/* -- orders -- */
 
-		if (watch_listener(l) < 0)
-			log_plain(LV_ERR, "decoy.epoll");
-		LIST_FOR (seat, &l->sessions)
-			session_pause(seat);
-	}
+static int
+check_socket(int fd, struct err *e)
+{
+	socklen_t n = sizeof(int);
+	int listening = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) < 0 || !listening)
+		return err_set(e, -EINVAL, "the descriptor is no listening socket");
+	/* Its flags are shared with the driver's duplicate; an accept must never wait. */
+	if (fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+		return err_set(e, -errno, "fcntl: %m");
+	return 0;
 }
 
 static int
-copy_text(const json_t *m, const char *key, char *dst, size_t size)
+do_open(struct engine *en, struct control *request, int *fd, struct err *e)
 {
-	const char *text = json_get_text(m, key);
+	struct listener *l = NULL;
+	int r;
 
-	return text ? sv_copy(sv_from(text), dst, size) : -EINVAL;
+	if (find(en, request->listener))
+		return err_set(e, -EEXIST, "exists");
+	if (*fd < 0)
+		return err_set(e, -EINVAL, "no descriptor came with it");
+	if (en->stopping)
+		return err_set(e, -ESHUTDOWN, "stopping");
+	if (en->listeners >= LIMIT_DECOY_LISTENERS)
+		return err_set(e, -ENOBUFS, "too many listeners");
+	r = check_socket(*fd, e);
+	if (r == 0)
+		r = listener_new(request, *fd, &l, e);
+	if (r < 0)
+		return r;
+	*fd = -1;
+	l->owner = en;
+	list_append(bucket_of(en, l->place.listener), &l->link);
+	en->listeners++;
+	watch_listener(en, l);
+	return 0;
 }
 
-/* NULL, or why it cannot be opened. Takes the descriptor over. */
-static const char *
-open_listener(struct engine *g, const json_t *m, int own_fd)
+static int
+queue_answer(struct engine *en, const struct buf *text)
 {
-	const char *service = json_get_text(m, "service"), *seed = json_get_text(m, "seed");
-	json_int_t port = json_integer_value(json_object_get(m, "port"));
-	struct listener *l = calloc(1, sizeof(*l));
-	const char *why = "malformed request";
+	uint32_t n = (uint32_t)text->n;
+	int r = buf_reserve(&en->answers, sizeof(n) + text->n);
 
-	if (!l) {
-		(void)close(own_fd);
-		return "out of memory";
+	if (r == 0)
+		r = buf_put(&en->answers, (struct sv){(const char *)&n, sizeof(n)});
+	return r < 0 ? r : buf_put(&en->answers, buf_sv(text));
+}
+
+static int
+do_list(struct engine *en, int64_t n, struct buf *text)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < BUCKETS; i++) {
+		LIST_FOR (at, &en->buckets[i]) {
+			const struct listener *l = CONTAINER_OF(at, struct listener, link);
+
+			buf_reset(text);
+			if (r == 0)
+				r = control_put_listener(text, n, l->place.listener);
+			if (r == 0)
+				r = queue_answer(en, text);
+		}
 	}
-	l->engine = g;
-	l->fd = own_fd;
-	list_init(&l->link);
-	list_init(&l->sessions);
-	l->service = service ? decoy_service_find(service) : NULL;
-	if (copy_text(m, "listener", l->id, sizeof(l->id)) < 0 || !l->id[0] ||
-	    copy_text(m, "topology_id", l->topology_id, sizeof(l->topology_id)) < 0 ||
-	    copy_text(m, "decky_uuid", l->decky_uuid, sizeof(l->decky_uuid)) < 0 ||
-	    copy_text(m, "decky", l->decky, sizeof(l->decky)) < 0 ||
-	    copy_text(m, "hostname", l->hostname, sizeof(l->hostname)) < 0 || port < 1 ||
-	    port > 65535 || !seed)
-		goto fail;
-	if (find(g, l->id)) {
-		why = "exists";
-		goto fail;
-	}
-	if (!l->service) {
-		why = "no such service in this build";
-		goto fail;
-	}
-	l->port = (uint16_t)port;
-	l->seed = strtoull(seed, NULL, 16);
-	l->config = calloc(1, l->service->config_size ? l->service->config_size : 1);
-	if (!l->config || l->service->configure(l->config, json_object_get(m, "config")) < 0) {
-		why = "unusable configuration";
-		goto fail;
-	}
-	if (watch_listener(l) < 0) {
-		why = "cannot watch the socket";
-		goto fail;
-	}
-	list_append(&g->listeners, &l->link);
-	return NULL;
-fail:
-	(void)close(own_fd);
-	listener_free(l);
-	return why;
+	return r;
 }
 
 static void
-on_request(struct engine *g, const json_t *m, int *fds, unsigned nfds)
+answer(struct engine *en, int64_t n, int result, const struct err *e)
 {
-	const char *op = json_get_text(m, "op"), *id = json_get_text(m, "listener");
-	struct listener *l = id ? find(g, id) : NULL;
+	struct buf text;
+	int r;
 
-	if (op && strcmp(op, "open") == 0 && nfds == 1) {
-		int fd = fds[0];
+	buf_init(&text, CONTROL_ANSWER_MAX);
+	r = result < 0 ? control_put_error(&text, n, err_text(e)) : control_put_ok(&text, n);
+	if (r == 0)
+		r = queue_answer(en, &text);
+	if (r < 0)
+		log_event(LV_ERR, "decoy.control.answer", KV_I("errno", -r));
+	buf_fini(&text);
+}
 
-		fds[0] = -1;
-		answer(g, m, open_listener(g, m, fd));
-	} else if (op && strcmp(op, "close") == 0 && id) {
+static int
+obey(struct engine *en, struct control *request, int *fd, struct err *e)
+{
+	struct listener *l;
+	struct buf text;
+	int r;
+
+	switch (request->op) {
+	case CONTROL_OPEN: return do_open(en, request, fd, e);
+	case CONTROL_CLOSE:
+		l = find(en, request->listener);
 		if (l)
-			listener_close(l);
-		answer(g, m, NULL);
-	} else if (op && strcmp(op, "list") == 0) {
-		LIST_FOR (at, &g->listeners)
-			say(g, json_pack("{s:I, s:s}", "n",
-					 json_integer_value(json_object_get(m, "n")), "listener",
-					 CONTAINER_OF(at, struct listener, link)->id));
-		answer(g, m, NULL);
-	} else {
-		answer(g, m, "unknown request");
+			remove_listener(en, l, DECOY_CLOSE_CLOSED);
+		return 0;
+	case CONTROL_LIST:
+		buf_init(&text, CONTROL_ANSWER_MAX);
+		r = do_list(en, request->n, &text);
+		buf_fini(&text);
+		return r < 0 ? err_set(e, r, "out of memory") : 0;
 	}
+	return 0;
+}
+
+static void
+take_request(struct engine *en, struct sv text, int fd)
+{
+	struct control request;
+	struct err e = {0};
+	int64_t n;
+	int r = control_parse(text, &request, &e);
+
+	n = request.n;
+	if (r == 0) {
+		char listener[CONTROL_LISTENER_MAX + 1];
+		static const char *const words[] = {"open", "close", "list"};
+		enum control_op op = request.op;
+
+		(void)sv_copy(sv_from(request.listener), listener, sizeof(listener));
+		r = obey(en, &request, &fd, &e);
+		log_event(r < 0 && r != -EEXIST ? LV_WARN : LV_DEBUG, "decoy.control",
+			  KV_S("op", words[op]), KV_S("listener", listener),
+			  KV_S("why", r < 0 ? err_text(&e) : ""));
+	} else {
+		log_event(LV_WARN, "decoy.control.malformed", KV_S("why", err_text(&e)));
+	}
+	if (n >= 0)
+		answer(en, n, r, &e);
+	control_fini(&request);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+/* -- the control channel -- */
+
+static void
+watch_control(struct engine *en)
+{
+	uint32_t events = en->answers.n > 0 ? EPOLLOUT : EPOLLIN;
+
+	if (loop_io_set(en->loop, &en->control_io, en->control, events, on_control, en) < 0)
+		log_plain(LV_ERR, "decoy.control.epoll");
+}
+
+/* 0 when everything left, -EAGAIN, or the end of the channel. */
+static int
+send_answers(struct engine *en)
+{
+	size_t at = 0;
+	int r = 0;
+
+	while (at < en->answers.n) {
+		uint32_t n;
+
+		memcpy(&n, en->answers.p + at, sizeof(n));
+		if (send(en->control, en->answers.p + at + sizeof(n), n,
+			 MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+			r = -errno;
+			if (r == -EINTR)
+				continue;
+			break;
+		}
+		at += sizeof(n) + n;
+	}
+	buf_drop(&en->answers, at);
+	return r;
+}
+
+static void
+control_gone(struct engine *en, int code)
+{
+	log_event(LV_ERR, "decoy.control.closed", KV_I("errno", -code));
+	loop_io_clear(&en->control_io);
+	engine_stop(en);
 }
 
 static void
 on_control(struct loop_io *io, uint32_t events)
 {
-	struct engine *g = io->user;
+	struct engine *en = io->user;
+	int r = 0;
 
-	(void)events;
-	for (int i = 0; i < 64; i++) {
+	for (unsigned i = 0; i < REQUESTS_PER_TURN && (events & EPOLLIN) && en->answers.n == 0;
+	     i++) {
 		int fds[1] = {-1};
 		unsigned nfds = 0;
 		ssize_t n =
-			fdpass_recv(g->control_fd, g->message, sizeof(g->message), fds, 1, &nfds);
-		json_t *m = NULL;
+			fdpass_recv(en->control, en->request, sizeof(en->request), fds, 1, &nfds);
 
 		if (n == -EAGAIN)
-			return;
-		if (n == 0 || (n < 0 && n != -EMSGSIZE)) {
-			loop_io_clear(&g->control_io);
+			break;
+		if (n == -EMSGSIZE) {
+			log_event(LV_WARN, "decoy.control.malformed", KV_S("why", "too long"));
+			continue;
+		}
+		if (n <= 0) {
+			control_gone(en, (int)n);
 			return;
 		}
-		if (n > 0 && json_parse((struct sv){g->message, (size_t)n}, &m, NULL) == 0)
-			on_request(g, m, fds, nfds);
-		else
-			log_plain(LV_WARN, "decoy.control.malformed");
-		json_decref(m);
-		if (nfds == 1 && fds[0] >= 0)
-			(void)close(fds[0]);
+		take_request(en, (struct sv){en->request, (size_t)n}, nfds > 0 ? fds[0] : -1);
+		r = send_answers(en);
 	}
+	if (events & EPOLLOUT)
+		r = send_answers(en);
+	if ((r < 0 && r != -EAGAIN) ||
+	    ((events & (EPOLLHUP | EPOLLERR)) && !(events & (EPOLLIN | EPOLLOUT)))) {
+		control_gone(en, r);
+		return;
+	}
+	watch_control(en);
+}
+
+/* -- what the sender says -- */
+
+static void
+on_hold(void *user, bool held)
+{
+	struct engine *en = user;
+
+	for (size_t i = 0; i < BUCKETS; i++)
+		LIST_FOR (at, &en->buckets[i])
+			watch_listener(en, CONTAINER_OF(at, struct listener, link));
+	sessions_hold(en->sessions, held);
 }
 
 static void
-on_hello(struct loop_timer *t)
+on_drained(void *user)
 {
-	struct engine *g = t->user;
-	const struct capture_hello hello = {.source = g->source,
-					    .started_ms = g->started_ms,
-					    .pid = (uint32_t)getpid(),
-					    .connections = g->sessions};
+	struct engine *en = user;
 
-	sender_hello(g->sender, &hello);
-	if (loop_timer_set(g->loop, &g->hello, CAPTURE_HELLO_EVERY_MS, on_hello, g) < 0)
-		log_plain(LV_ERR, "decoy.memory");
+	if (en->stopping)
+		loop_stop(en->loop);
 }
 
-int
-engine_new(struct loop *l, int own_control_fd, int own_capture_fd, struct engine **ret_engine,
-	   struct err *e)
+static void
+on_gone(void *user)
 {
-	struct engine *g = calloc(1, sizeof(*g));
-	char source[17];
+	struct engine *en = user;
+
+	log_plain(LV_ERR, "decoy.captures.closed");
+	en->stopping = true;
+	loop_stop(en->loop);
+}
+
+static uint32_t
+count_connections(void *user)
+{
+	const struct engine *en = user;
+
+	return sessions_count(en->sessions);
+}
+
+/* -- life -- */
+
+int
+engine_new(struct loop *l, int own_capture_fd, int own_control_fd,
+	   const struct session_limits *limits, struct engine **ret, struct err *e)
+{
+	struct engine *en = calloc(1, sizeof(*en));
+	struct sender_ops ops = {on_hold, on_drained, on_gone, count_connections, en};
 	int r;
 
-	if (!g) {
-		(void)close(own_control_fd);
+	if (!en) {
 		(void)close(own_capture_fd);
+		(void)close(own_control_fd);
 		return err_set(e, -ENOMEM, "out of memory");
 	}
-	g->loop = l;
-	g->control_fd = own_control_fd;
-	g->started_ms = loop_unix_ms(l);
-	list_init(&g->listeners);
-	do
-		id_random(&g->source, sizeof(g->source));
-	while (g->source == 0);
-	/* Room for what one call of a service may capture: its input's worth of frames. */
-	buf_init(&g->captures, LIMIT_CAPTURE_UNACKED_BYTES);
-	r = sender_new(l, own_capture_fd, g->source, on_full, g, &g->sender, e);
+	en->loop = l;
+	en->control = own_control_fd;
+	buf_init(&en->answers, ANSWERS_MAX);
+	for (size_t i = 0; i < BUCKETS; i++)
+		list_init(&en->buckets[i]);
+	r = sender_new(l, own_capture_fd, &ops, &en->sender, e);
 	if (r == 0) {
-		r = loop_io_set(l, &g->control_io, own_control_fd, EPOLLIN, on_control, g);
+		r = sessions_new(l, limits, &en->sessions);
 		if (r < 0)
-			(void)err_set(e, r, "control channel: %s", strerror(-r));
+			(void)err_set(e, r, "out of memory");
 	}
-	if (r == 0)
-		r = loop_timer_set(l, &g->hello, 0, on_hello, g);
 	if (r < 0) {
-		engine_free(g);
+		engine_free(en);
 		return r;
 	}
-	(void)snprintf(source, sizeof(source), "%016llx", (unsigned long long)g->source);
-	say(g,
-	    json_pack("{s:s, s:s, s:i}", "op", "started", "source", source, "pid", (int)getpid()));
-	*ret_engine = g;
+	sessions_set_sender(en->sessions, en->sender);
+	*ret = en;
 	return 0;
 }
 
-static void
-engine_release(void *obj)
+int
+engine_start(struct engine *en)
 {
-	struct engine *g = obj;
+	struct buf text;
+	int r;
 
-	sender_free(g->sender);
-	buf_fini(&g->captures);
-	free(g);
+	buf_init(&text, CONTROL_ANSWER_MAX);
+	r = control_put_started(&text, sender_source(en->sender), getpid());
+	if (r == 0)
+		r = queue_answer(en, &text);
+	buf_fini(&text);
+	if (r == 0)
+		r = sender_start(en->sender);
+	if (r == 0)
+		watch_control(en);
+	return r;
+}
+
+static void
+on_stop(struct loop_timer *t)
+{
+	struct engine *en = t->user;
+
+	log_event(LV_WARN, "decoy.stop.unacknowledged",
+		  KV_U("captures", sender_waiting(en->sender)));
+	loop_stop(en->loop);
 }
 
 void
-engine_free(struct engine *g)
+engine_stop(struct engine *en)
 {
-	if (!g)
+	if (en->stopping)
 		return;
-	LIST_FOR (at, &g->listeners)
-		listener_close(CONTAINER_OF(at, struct listener, link));
-	loop_timer_clear(&g->hello);
-	loop_io_clear(&g->control_io);
-	(void)close(g->control_fd);
-	/* After the listeners and sessions, which still point here until the end of the turn. */
-	loop_free_later(g->loop, g, engine_release);
+	en->stopping = true;
+	for (size_t i = 0; i < BUCKETS; i++)
+		LIST_FOR (at, &en->buckets[i])
+			remove_listener(en, CONTAINER_OF(at, struct listener, link),
+					DECOY_CLOSE_SHUTDOWN);
+	if (sender_waiting(en->sender) == 0 ||
+	    loop_timer_set(en->loop, &en->stop, ENGINE_STOP_MS, on_stop, en) < 0)
+		loop_stop(en->loop);
+}
+
+void
+engine_free(struct engine *en)
+{
+	if (!en)
+		return;
+	for (size_t i = 0; i < BUCKETS; i++) {
+		LIST_FOR (at, &en->buckets[i]) {
+			struct listener *l = CONTAINER_OF(at, struct listener, link);
+
+			listener_close(l);
+			list_unlink(at);
+			listener_unref(l);
+		}
+	}
+	sessions_free(en->sessions);
+	sender_free(en->sender);
+	loop_timer_clear(&en->stop);
+	loop_io_clear(&en->control_io);
+	(void)close(en->control);
+	buf_fini(&en->answers);
+	free(en);
 }

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of services and the two things that all of them use. */
+/* The table of services, and what every service needs to speak through its io. */
 #include "decoy/service.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "util/limits.h"
+
+/* Room for the frame's head, its lengths and the place, which the engine adds. */
+#define FRAME_ROOM 4096
 
 #define DECOY_SERVICE(name) extern const struct decoy_service decoy_service_##name;
 #include "decoy/services.def"
@@ -30,46 +34,37 @@ int
 decoy_capture(struct decoy_io *io, enum capture_type type, const struct capture_field *fields,
 	      unsigned n)
 {
-	/* Half a frame for the values leaves room for names and the head, whatever is in them. */
-	size_t left = LIMIT_CAPTURE_BYTES / 2;
-	struct capture c = *io->common;
-	int r;
+	struct capture c = {.type = type};
+	size_t room = LIMIT_CAPTURE_BYTES - FRAME_ROOM;
 
-	c.type = type;
-	c.ts_ms = io->now_ms;
-	c.no = *io->next_no + 1;
-	c.nfields = n < CAPTURE_FIELDS_MAX ? n : CAPTURE_FIELDS_MAX;
-	for (unsigned i = 0; i < c.nfields; i++) {
+	if (n > CAPTURE_FIELDS_MAX)
+		return -EINVAL;
+	for (unsigned i = 0; i < n; i++) {
+		size_t share = room / (n - i);
+
 		c.fields[i] = fields[i];
-		if (c.fields[i].value.n > left)
-			c.fields[i].value.n = left;
-		left -= c.fields[i].value.n;
+		if (c.fields[i].value.n > share)
+			c.fields[i].value.n = share;
+		room -= c.fields[i].value.n;
 	}
-	r = capture_put(io->captures, &c);
-	if (r == 0)
-		*io->next_no = c.no;
-	return r;
+	c.nfields = n;
+	return capture_put(io->captures, &c);
 }
 
-uint64_t
-decoy_number(uint64_t seed, uint64_t purpose, uint64_t below)
+struct sv
+decoy_config_text(const json_t *object, const char *key, const char *fallback)
 {
-	uint64_t z = seed + purpose * UINT64_C(0x9e3779b97f4a7c15);
+	const json_t *value = json_object_get(object, key);
 
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return (z ^ (z >> 31)) % below;
+	if (!json_is_string(value) || json_string_length(value) == 0)
+		return sv_from(fallback);
+	return (struct sv){json_string_value(value), json_string_length(value)};
 }
 
-uint64_t
-decoy_boot_ms(const struct decoy_io *io)
+int64_t
+decoy_config_int(const json_t *object, const char *key, int64_t fallback)
 {
-	/* From a fixed day on each decky reboots at its own rhythm, so that its uptime rises
-	 * between two visits. */
-	const uint64_t day = UINT64_C(86400000);
-	uint64_t period =
-		(2 + decoy_number(io->seed, 1, 88)) * day + decoy_number(io->seed, 2, day);
-	uint64_t phase = decoy_number(io->seed, 3, period);
+	const json_t *value = json_object_get(object, key);
 
-	return io->now_ms - (io->now_ms + phase) % period;
+	return json_is_integer(value) ? json_integer_value(value) : fallback;
 }

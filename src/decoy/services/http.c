@@ -19,7 +19,7 @@ struct http {
 extern const struct decoy_service decoy_service_http;
 
 static int
-http_configure(void *config, const json_t *object)
+http_configure(void *config, const json_t *object, struct err *e)
 {
 	struct http_config *c = config;
 	const char *app = json_string_value(json_object_get(object, "fake_app"));
@@ -28,6 +28,7 @@ http_configure(void *config, const json_t *object)
 	const char *body = json_string_value(json_object_get(object, "custom_body"));
 	const json_t *code = json_object_get(object, "response_code");
 
+	(void)e;
 	c->app = http_app_find(app ? app : "none");
 	(void)snprintf(c->server, sizeof(c->server), "%s",
 		       server ? server : http_app_server(c->app));
@@ -41,15 +42,6 @@ http_configure(void *config, const json_t *object)
 	for (char *p = c->server; *p; p++)
 		if ((unsigned char)*p < ' ')
 			*p = ' ';
-	return 0;
-}
-
-static int
-http_start(void *state, const void *config, struct decoy_io *io)
-{
-	(void)state;
-	(void)config;
-	(void)io;
 	return 0;
 }
 
@@ -248,16 +240,14 @@ refuse(struct http *s, const struct http_config *c, struct decoy_io *io, struct 
 	(void)s;
 	http_pages_error(c, io, status, sv_starts(in, SV("\x16\x03")), &page, scratch,
 			 sizeof(scratch));
-	r = decoy_capture(io, CAPTURE_MALFORMED, NULL, 0);
-	if (r == 0)
-		r = put_answer(io, c, &q, &page);
-	return r < 0 ? r : 1;
+	r = put_answer(io, c, &q, &page);
+	return r < 0 ? r : -EBADMSG;
 }
 
 static int
-http_input(void *state, const void *config, struct decoy_io *io, struct sv in, size_t *ret_used)
+http_input(void *state, struct decoy_io *io, struct sv in, size_t *ret_used)
 {
-	const struct http_config *c = config;
+	const struct http_config *c = io->config;
 	struct http *s = state;
 	struct http_asked q;
 	size_t head;
@@ -299,12 +289,12 @@ http_input(void *state, const void *config, struct decoy_io *io, struct sv in, s
 
 const struct decoy_service decoy_service_http = {
 	.name = "http",
-	.idle_ms = 60000,
+	.idle_ms = 60 * 1000,
+	.life_ms = 3600 * 1000,
 	.config_size = sizeof(struct http_config),
 	.state_size = sizeof(struct http),
 	.in_max = HEAD_MAX + BODY_MAX,
 	.out_max = 262144,
 	.configure = http_configure,
-	.start = http_start,
 	.input = http_input,
 };

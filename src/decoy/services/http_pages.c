@@ -196,7 +196,7 @@ http_pages_error(const struct http_config *c, const struct decoy_io *io, int sta
 		     tls ? "<br />\nReason: You're speaking plain HTTP to an SSL-enabled server "
 			   "port.<br />\n"
 			 : "",
-		     c->server, io->hostname, (unsigned)io->port);
+		     c->server, io->host->hostname, (unsigned)io->port);
 	page->body = (struct sv){scratch, n < 0			     ? 0
 					  : (size_t)n < scratch_size ? (size_t)n
 								     : scratch_size - 1};

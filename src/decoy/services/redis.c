@@ -1,495 +1,380 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A key-value store without a password: RESP2 (inline and multibulk), answers of redis 7.2. */
+/* Redis, open to everybody: protocol, replies, and the table of commands. */
+#include "decoy/services/redis.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "decoy/service.h"
+#include "decoy/persona.h"
 
-#define ARGS_MAX  64
-/* The real one takes 64 KiB of an inline command and 512 MiB of a bulk; a visitor's payload fits in
- * this. */
-#define INPUT_MAX 65536
-#define KEYS_MAX  16
-#define KEY_MAX	  64
-#define VALUE_MAX 1024
-#define TEXT_MAX  4096
-
-struct redis_config {
-	char version[64];
-	char os[128];
-};
-
-struct entry {
-	char key[KEY_MAX];
-	char value[VALUE_MAX];
-	size_t key_n, value_n;
-	bool used;
-};
-
-struct redis {
-	struct entry entries[KEYS_MAX];
-	char dir[256], dbfilename[128];
-	uint64_t commands;
-};
-
-struct command {
-	struct sv args[ARGS_MAX];
-	unsigned n;
-};
+#define DEFAULT_VERSION "7.0.15"
+#define SHOWN_MAX	4096 /* of a command in a capture */
+#define WORDS_SHOWN_MAX 128  /* of an unknown command in its error */
 
 extern const struct decoy_service decoy_service_redis;
 
-static int
-redis_configure(void *config, const json_t *object)
-{
-	struct redis_config *c = config;
-	const char *version = json_string_value(json_object_get(object, "version"));
-	const char *os = json_string_value(json_object_get(object, "os_string"));
+/* -- replies -- */
 
-	(void)snprintf(c->version, sizeof(c->version), "%s", version ? version : "7.2.4");
-	(void)snprintf(c->os, sizeof(c->os), "%s", os ? os : "Linux 6.1.0-18-amd64 x86_64");
-	return 0;
+const struct redis_config *
+redis_config_of(const struct decoy_io *io)
+{
+	return io->config;
 }
 
-static int
-redis_start(void *state, const void *config, struct decoy_io *io)
+int
+redis_say(struct decoy_io *io, const char *text)
 {
-	struct redis *s = state;
-
-	(void)config;
-	(void)io;
-	(void)snprintf(s->dir, sizeof(s->dir), "/var/lib/redis");
-	(void)snprintf(s->dbfilename, sizeof(s->dbfilename), "dump.rdb");
-	return 0;
+	return buf_put(io->out, sv_from(text));
 }
 
-static int
-put_bulk(struct decoy_io *io, struct sv text)
+int
+redis_number(struct decoy_io *io, int64_t n)
 {
-	int r = buf_printf(io->out, "$%zu\r\n", text.n);
+	return buf_printf(io->out, ":%" PRId64 "\r\n", n);
+}
+
+int
+redis_header(struct decoy_io *io, char mark, uint64_t n)
+{
+	return buf_printf(io->out, "%c%" PRIu64 "\r\n", mark, n);
+}
+
+int
+redis_bulk(struct decoy_io *io, struct sv bytes)
+{
+	int r = redis_header(io, '$', bytes.n);
 
 	if (r == 0)
-		r = buf_put(io->out, text);
-	return r < 0 ? r : buf_put(io->out, SV("\r\n"));
+		r = buf_put(io->out, bytes);
+	return r < 0 ? r : redis_say(io, "\r\n");
 }
 
-static bool
-is(struct sv arg, const char *word)
+int
+redis_nil(const struct redis *s, struct decoy_io *io)
 {
-	return sv_eq_ci(arg, sv_from(word));
+	return redis_say(io, s->proto == 3 ? "_\r\n" : "$-1\r\n");
 }
 
-static struct entry *
-find(struct redis *s, struct sv key)
+int
+redis_two(struct decoy_io *io, const char *name, struct sv value)
 {
-	for (unsigned i = 0; i < KEYS_MAX; i++)
-		if (s->entries[i].used &&
-		    sv_eq(key, (struct sv){s->entries[i].key, s->entries[i].key_n}))
-			return &s->entries[i];
+	int r = redis_bulk(io, sv_from(name));
+
+	return r < 0 ? r : redis_bulk(io, value);
+}
+
+int
+redis_word(struct decoy_io *io, struct sv word, size_t max)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < word.n && i < max; i++) {
+		char c = word.p[i];
+
+		r = buf_putc(io->out, c);
+		if (r == 0 && (c == '\r' || c == '\n'))
+			io->out->p[io->out->n - 1] = ' ';
+	}
+	return r;
+}
+
+int
+redis_wrap(struct decoy_io *io, size_t start)
+{
+	size_t body = io->out->n - start, n;
+	char head[32];
+	int r;
+
+	(void)snprintf(head, sizeof(head), "$%zu\r\n", body);
+	n = strlen(head);
+	r = buf_reserve(io->out, n + 2);
+	if (r < 0)
+		return r;
+	memmove(io->out->p + start + n, io->out->p + start, body);
+	memcpy(io->out->p + start, head, n);
+	io->out->n += n;
+	return redis_say(io, "\r\n");
+}
+
+/* -- small commands -- */
+
+static int
+run_ping(struct redis *s, struct decoy_io *io, const struct resp_command *c)
+{
+	(void)s;
+	return c->argc == 2 ? redis_bulk(io, c->argv[1]) : redis_say(io, "+PONG\r\n");
+}
+
+static int
+run_echo(struct redis *s, struct decoy_io *io, const struct resp_command *c)
+{
+	(void)s;
+	return redis_bulk(io, c->argv[1]);
+}
+
+static int
+run_quit(struct redis *s, struct decoy_io *io, const struct resp_command *c)
+{
+	(void)c;
+	s->over = true;
+	return redis_say(io, "+OK\r\n");
+}
+
+static int
+run_select(struct redis *s, struct decoy_io *io, const struct resp_command *c)
+{
+	uint64_t db;
+
+	if (sv_u64(c->argv[1], INT32_MAX, &db) < 0)
+		return redis_say(io, "-ERR value is not an integer or out of range\r\n");
+	if (db >= REDIS_DATABASES)
+		return redis_say(io, "-ERR DB index is out of range\r\n");
+	s->db = (uint8_t)db;
+	return redis_say(io, "+OK\r\n");
+}
+
+static int
+run_time(struct redis *s, struct decoy_io *io, const struct resp_command *c)
+{
+	char seconds[24], micros[24];
+	int r = redis_header(io, '*', 2);
+
+	(void)s;
+	(void)c;
+	(void)snprintf(seconds, sizeof(seconds), "%" PRIu64, io->now_ms / 1000);
+	(void)snprintf(micros, sizeof(micros), "%" PRIu64, io->now_ms % 1000 * 1000 + 417);
+	return r < 0 ? r : redis_two(io, seconds, sv_from(micros));
+}
+
+static int
+run_lastsave(struct redis *s, struct decoy_io *io, const struct resp_command *c)
+{
+	(void)s;
+	(void)c;
+	return redis_number(io, (int64_t)(persona_boot_ms(io->host->seed, io->now_ms) / 1000) + 9);
+}
+
+static int
+run_info(struct redis *s, struct decoy_io *io, const struct resp_command *c)
+{
+	size_t start = io->out->n;
+	int r = redis_info(s, io, c->argv + 1, c->argc - 1);
+
+	return r < 0 ? r : redis_wrap(io, start);
+}
+
+static int
+run_role(struct redis *s, struct decoy_io *io, const struct resp_command *c)
+{
+	struct sv port = sv_from(s->master), host = sv_cut(&port, ' ');
+	int r;
+
+	(void)c;
+	if (!s->master[0])
+		return redis_say(io, "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
+	r = redis_say(io, "*5\r\n$5\r\nslave\r\n");
+	if (r == 0)
+		r = redis_bulk(io, host);
+	if (r == 0)
+		r = buf_printf(io->out, ":%.*s\r\n", (int)port.n, port.p);
+	return r < 0 ? r : redis_say(io, "$7\r\nconnect\r\n:-1\r\n");
+}
+
+/* -- the table -- */
+
+static const struct command {
+	const char *name;
+	unsigned min, max; /* words; max 0: no ceiling */
+	redis_run_fn *run; /* NULL: `canned` is the answer */
+	const char *canned;
+} commands[] = {
+#define COMMAND(name, min, max, run, canned) {name, min, max, run, canned},
+#include "decoy/services/redis_commands.def"
+#undef COMMAND
+};
+
+static const struct command *
+find_command(struct sv name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (sv_eq_ci(name, sv_from(commands[i].name)))
+			return &commands[i];
 	return NULL;
 }
 
 static int
-on_set(struct redis *s, struct decoy_io *io, const struct command *c)
+unknown(struct decoy_io *io, const struct resp_command *c)
 {
-	struct entry *entry = find(s, c->args[1]);
+	bool new = redis_config_of(io)->major >= 7;
+	const char *open = new ? "'" : "`", *close = new ? "' " : "`, ";
+	size_t shown = 0;
+	int r = buf_printf(io->out, "-ERR unknown command %s", open);
 
-	for (unsigned i = 0; !entry && i < KEYS_MAX; i++)
-		if (!s->entries[i].used)
-			entry = &s->entries[i];
-	if (!entry || c->args[1].n > KEY_MAX || c->args[2].n > VALUE_MAX)
-		return buf_put(io->out,
-			       SV("-OOM command not allowed when used memory > 'maxmemory'.\r\n"));
-	entry->used = true;
-	entry->key_n = c->args[1].n;
-	entry->value_n = c->args[2].n;
-	if (entry->key_n)
-		memcpy(entry->key, c->args[1].p, entry->key_n);
-	if (entry->value_n)
-		memcpy(entry->value, c->args[2].p, entry->value_n);
-	return buf_put(io->out, SV("+OK\r\n"));
-}
-
-static int
-on_get(struct redis *s, struct decoy_io *io, const struct command *c)
-{
-	const struct entry *entry = find(s, c->args[1]);
-
-	return entry ? put_bulk(io, (struct sv){entry->value, entry->value_n})
-		     : buf_put(io->out, SV("$-1\r\n"));
-}
-
-static int
-on_del(struct redis *s, struct decoy_io *io, const struct command *c)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 1; i < c->n; i++) {
-		struct entry *entry = find(s, c->args[i]);
-
-		if (!entry)
-			continue;
-		n++;
-		if (is(c->args[0], "exists"))
-			continue;
-		entry->used = false;
-	}
-	return buf_printf(io->out, ":%u\r\n", n);
-}
-
-static unsigned
-count(const struct redis *s)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < KEYS_MAX; i++)
-		n += s->entries[i].used;
-	return n;
-}
-
-/* Only the two patterns that anybody sends: all keys, or a name. */
-static int
-on_keys(struct redis *s, struct decoy_io *io, const struct command *c)
-{
-	bool all = sv_eq(c->args[1], SV("*"));
-	const struct entry *one = all ? NULL : find(s, c->args[1]);
-	int r = buf_printf(io->out, "*%u\r\n", all ? count(s) : one ? 1u : 0u);
-
-	for (unsigned i = 0; r == 0 && i < KEYS_MAX; i++) {
-		const struct entry *entry = &s->entries[i];
-
-		if (entry->used && (all || entry == one))
-			r = put_bulk(io, (struct sv){entry->key, entry->key_n});
-	}
-	return r;
-}
-
-static int
-on_flush(struct redis *s, struct decoy_io *io, const struct command *c)
-{
-	(void)c;
-	for (unsigned i = 0; i < KEYS_MAX; i++)
-		s->entries[i].used = false;
-	return buf_put(io->out, SV("+OK\r\n"));
-}
-
-static int
-on_config(struct redis *s, struct decoy_io *io, const struct command *c)
-{
-	char *dst = c->n > 2 && is(c->args[2], "dir")	       ? s->dir
-		    : c->n > 2 && is(c->args[2], "dbfilename") ? s->dbfilename
-							       : NULL;
-	size_t size = dst == s->dir ? sizeof(s->dir) : sizeof(s->dbfilename);
-	int r;
-
-	if (is(c->args[1], "set") && c->n == 4) {
-		if (dst && sv_copy(c->args[3], dst, size) < 0)
-			return buf_put(io->out, SV("-ERR CONFIG SET failed (possibly related to "
-						   "argument 'dir') - can't set "
-						   "protected config\r\n"));
-		return buf_put(io->out, SV("+OK\r\n"));
-	}
-	if (is(c->args[1], "get") && c->n == 3) {
-		if (!dst)
-			return buf_put(io->out, SV("*0\r\n"));
-		r = buf_put(io->out, SV("*2\r\n"));
+	if (r == 0)
+		r = redis_word(io, c->argv[0], WORDS_SHOWN_MAX);
+	if (r == 0)
+		r = buf_printf(io->out, "%s, with args beginning with: ", new ? "'" : "`");
+	for (unsigned i = 1; r == 0 && i < c->argc && shown < WORDS_SHOWN_MAX; i++) {
+		r = redis_say(io, open);
 		if (r == 0)
-			r = put_bulk(io, c->args[2]);
-		return r < 0 ? r : put_bulk(io, sv_from(dst));
+			r = redis_word(io, c->argv[i], WORDS_SHOWN_MAX - shown);
+		if (r == 0)
+			r = redis_say(io, close);
+		shown += c->argv[i].n + 3;
 	}
-	if (is(c->args[1], "rewrite") || is(c->args[1], "resetstat"))
-		return buf_put(io->out, SV("+OK\r\n"));
-	return buf_put(io->out, SV("-ERR unknown subcommand or wrong number of arguments for "
-				   "'config' command. Try CONFIG "
-				   "HELP.\r\n"));
+	return r < 0 ? r : redis_say(io, "\r\n");
 }
 
 static int
-on_info(const struct redis *s, const struct redis_config *config, struct decoy_io *io)
+wrong_number(struct decoy_io *io, const struct command *cmd)
 {
-	uint64_t up = (io->now_ms - decoy_boot_ms(io)) / 1000;
-	uint64_t memory = 900000 + decoy_number(io->seed, 10, 400000) + up % 5000;
-	char text[2048];
-	int n;
-
-	n = snprintf(
-		text, sizeof(text),
-		"# Server\r\nredis_version:%s\r\nredis_git_sha1:00000000\r\nredis_git_dirty:0\r\n"
-		"redis_build_id:%08" PRIx64 "%08" PRIx64
-		"\r\nredis_mode:standalone\r\nos:%s\r\narch_bits:64\r\n"
-		"multiplexing_api:epoll\r\ngcc_version:12.2.0\r\nprocess_id:%" PRIu64
-		"\r\ntcp_port:%u\r\n"
-		"uptime_in_seconds:%" PRIu64 "\r\nuptime_in_days:%" PRIu64
-		"\r\nhz:10\r\nconfigured_hz:10\r\n"
-		"executable:/usr/bin/redis-server\r\nconfig_file:/etc/redis/redis.conf\r\n\r\n"
-		"# Clients\r\nconnected_clients:1\r\nblocked_clients:0\r\n\r\n"
-		"# Memory\r\nused_memory:%" PRIu64 "\r\nused_memory_human:%" PRIu64 ".%02" PRIu64
-		"K\r\nmaxmemory:0\r\n"
-		"maxmemory_policy:noeviction\r\n\r\n"
-		"# "
-		"Persistence\r\nloading:0\r\nrdb_changes_since_last_save:0\r\nrdb_last_bgsave_"
-		"status:ok\r\n"
-		"aof_enabled:0\r\n\r\n"
-		"# Stats\r\ntotal_connections_received:%" PRIu64
-		"\r\ntotal_commands_processed:%" PRIu64 "\r\n\r\n"
-		"# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n"
-		"# CPU\r\nused_cpu_sys:%" PRIu64 ".%06" PRIu64
-		"\r\n\r\n# Cluster\r\ncluster_enabled:0\r\n\r\n# Keyspace\r\n",
-		config->version, decoy_number(io->seed, 11, UINT32_MAX),
-		decoy_number(io->seed, 12, UINT32_MAX), config->os,
-		400 + decoy_number(io->seed, 13, 900), (unsigned)io->port, up, up / 86400, memory,
-		memory / 1024, memory % 1024 * 100 / 1024, 3 + up / 4000,
-		11 + up / 900 + s->commands, up / 700, decoy_number(io->seed, 14, 1000000));
-	if (n < 0 || (size_t)n >= sizeof(text) - 64)
-		return -ENOBUFS;
-	if (count(s))
-		n += snprintf(text + n, sizeof(text) - (size_t)n,
-			      "db0:keys=%u,expires=0,avg_ttl=0\r\n", count(s));
-	return put_bulk(io, (struct sv){text, (size_t)n});
+	return buf_printf(io->out, "-ERR wrong number of arguments for '%s' command\r\n",
+			  cmd->name);
 }
 
-static int
-on_auth(struct decoy_io *io, const struct command *c)
-{
-	struct sv user = c->n > 2 ? c->args[1] : SV("default");
-	const struct capture_field fields[] = {{SV("username"), user},
-					       {SV("password"), c->args[c->n - 1]},
-					       {SV("method"), SV("password")},
-					       {SV("ok"), SV("false")}};
-	int r = decoy_capture(io, CAPTURE_AUTH, fields, ARRAY_LEN(fields));
+/* -- what it was -- */
 
-	if (r < 0)
-		return r;
-	if (c->n > 2)
-		return buf_put(
-			io->out,
-			SV("-WRONGPASS invalid username-password pair or user is disabled.\r\n"));
-	return buf_put(io->out, SV("-ERR AUTH <password> called without any password configured "
-				   "for the default user. Are you "
-				   "sure your configuration is correct?\r\n"));
-}
-
-static int
-on_unknown(struct decoy_io *io, const struct command *c)
-{
-	size_t from = io->out->n;
-	int r = buf_printf(io->out, "-ERR unknown command '%.*s', with args beginning with: ",
-			   (int)(c->args[0].n < 128 ? c->args[0].n : 128), c->args[0].p);
-
-	for (unsigned i = 1; r == 0 && i < c->n && i < 20; i++)
-		r = buf_printf(io->out, "'%.*s' ", (int)(c->args[i].n < 128 ? c->args[i].n : 128),
-			       c->args[i].p);
-	/* A line end inside an argument must not end the answer early. */
-	for (size_t i = from; r == 0 && i < io->out->n; i++)
-		if (io->out->p[i] == '\r' || io->out->p[i] == '\n')
-			io->out->p[i] = ' ';
-	return r < 0 ? r : buf_put(io->out, SV("\r\n"));
-}
-
-/* Commands whose answer is always the same: name, fewest arguments (itself included), answer. */
-static const struct {
-	const char *name;
-	unsigned least;
-	const char *answer;
-} fixed[] = {
-	{"bgsave", 1, "+Background saving started\r\n"},
-	{"client", 2, "+OK\r\n"},
-	{"cluster", 2, "-ERR This instance has cluster support disabled\r\n"},
-	{"command", 1, "*0\r\n"},
-	{"dbsize", 1, NULL},
-	{"eval", 3, "$-1\r\n"},
-	{"expire", 3, ":1\r\n"},
-	{"hello", 1, "-NOPROTO unsupported protocol version\r\n"},
-	{"lastsave", 1, NULL},
-	{"module", 2, "-ERR Error loading the extension. Please check the server logs.\r\n"},
-	{"multi", 1, "+OK\r\n"},
-	{"psync", 1, "-NOMASTERLINK Can't SYNC while not connected with my master\r\n"},
-	{"replicaof", 3, "+OK\r\n"},
-	{"save", 1, "+OK\r\n"},
-	{"scan", 2, "*2\r\n$1\r\n0\r\n*0\r\n"},
-	{"select", 2, "+OK\r\n"},
-	{"slaveof", 3, "+OK\r\n"},
-	{"ttl", 2, ":-1\r\n"},
-	{"type", 2, "+string\r\n"},
+struct line {
+	char text[SHOWN_MAX];
+	size_t n;
 };
 
-static const struct {
-	const char *name;
-	unsigned args;
-	int (*run)(struct redis *, struct decoy_io *, const struct command *);
-} stored[] = {
-	{"config", 2, on_config},  {"del", 2, on_del},	     {"exists", 2, on_del},
-	{"flushall", 1, on_flush}, {"flushdb", 1, on_flush}, {"get", 2, on_get},
-	{"keys", 2, on_keys},	   {"set", 3, on_set},	     {"unlink", 2, on_del},
-};
-
-static int
-wrong_arguments(struct decoy_io *io, const char *name)
+static void
+put(struct line *l, const char *text, size_t n)
 {
-	return buf_printf(io->out, "-ERR wrong number of arguments for '%s' command\r\n", name);
+	for (size_t i = 0; i < n && l->n < sizeof(l->text); i++)
+		l->text[l->n++] = text[i];
 }
 
-static int
-answer(struct redis *s, const struct redis_config *config, struct decoy_io *io,
-       const struct command *c)
+static void
+put_argument(struct line *l, struct sv arg)
 {
-	struct sv name = c->args[0];
+	bool quoted = arg.n == 0;
+	char code[8];
 
-	if (is(name, "ping"))
-		return c->n > 1 ? put_bulk(io, c->args[1]) : buf_put(io->out, SV("+PONG\r\n"));
-	if (is(name, "echo"))
-		return c->n == 2 ? put_bulk(io, c->args[1]) : wrong_arguments(io, "echo");
-	if (is(name, "info"))
-		return on_info(s, config, io);
-	if (is(name, "auth"))
-		return c->n == 2 || c->n == 3 ? on_auth(io, c) : wrong_arguments(io, "auth");
-	if (is(name, "quit"))
-		return buf_put(io->out, SV("+OK\r\n")) < 0 ? -ENOBUFS : 1;
-	if (is(name, "dbsize"))
-		return buf_printf(io->out, ":%u\r\n", count(s));
-	if (is(name, "lastsave"))
-		return buf_printf(io->out, ":%" PRIu64 "\r\n",
-				  (io->now_ms - io->now_ms % 3600000) / 1000);
-	for (size_t i = 0; i < ARRAY_LEN(stored); i++)
-		if (is(name, stored[i].name))
-			return c->n >= stored[i].args ? stored[i].run(s, io, c)
-						      : wrong_arguments(io, stored[i].name);
-	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
-		if (is(name, fixed[i].name) && fixed[i].answer)
-			return c->n >= fixed[i].least ? buf_put(io->out, sv_from(fixed[i].answer))
-						      : wrong_arguments(io, fixed[i].name);
-	return on_unknown(io, c);
+	for (size_t i = 0; i < arg.n; i++)
+		quoted |= arg.p[i] <= ' ' || arg.p[i] > '~' || arg.p[i] == '"';
+	if (!quoted) {
+		put(l, arg.p, arg.n);
+		return;
+	}
+	put(l, "\"", 1);
+	for (size_t i = 0; i < arg.n && l->n < sizeof(l->text); i++) {
+		unsigned char c = (unsigned char)arg.p[i];
+
+		if (c == '"' || c == '\\')
+			put(l, (const char[]){'\\', (char)c}, 2);
+		else if (c == '\n')
+			put(l, "\\n", 2);
+		else if (c == '\r')
+			put(l, "\\r", 2);
+		else if (c >= ' ' && c <= '~')
+			put(l, arg.p + i, 1);
+		else
+			put(l, code, (size_t)snprintf(code, sizeof(code), "\\x%02x", c));
+	}
+	put(l, "\"", 1);
 }
 
-/* The command as a line of text; a password is captured as `auth` and nowhere else. */
+/* Logins are told as such, without their words. */
 static int
-record(struct decoy_io *io, const struct command *c)
+tell(struct decoy_io *io, const struct resp_command *c)
 {
-	char text[TEXT_MAX];
-	struct capture_field field = {SV("command"), {text, 0}};
+	struct line l = {.n = 0};
 
-	if (is(c->args[0], "auth"))
+	if (sv_eq_ci(c->argv[0], SV("AUTH")))
 		return 0;
-	for (unsigned i = 0; i < c->n; i++) {
-		size_t n = c->args[i].n, left = sizeof(text) - field.value.n;
-
-		if (left < 2)
+	for (unsigned i = 0; i < c->argc; i++) {
+		if (sv_eq_ci(c->argv[0], SV("HELLO")) && sv_eq_ci(c->argv[i], SV("AUTH")))
 			break;
 		if (i > 0)
-			text[field.value.n++] = ' ';
-		n = n < left - 1 ? n : left - 1;
-		if (n)
-			memcpy(text + field.value.n, c->args[i].p, n);
-		field.value.n += n;
+			put(&l, " ", 1);
+		put_argument(&l, c->argv[i]);
 	}
-	return decoy_capture(io, CAPTURE_COMMAND, &field, 1);
-}
-
-/* A line ending in LF (a CR before it goes, too). 1, 0 (more bytes), -EMSGSIZE. */
-static int
-take_line(struct sv in, size_t from, struct sv *ret_line, size_t *ret_end)
-{
-	struct sv rest = sv_drop(in, from);
-	size_t at = sv_find(rest, '\n');
-
-	if (at == rest.n)
-		return in.n >= INPUT_MAX ? -EMSGSIZE : 0;
-	*ret_end = from + at + 1;
-	*ret_line = (struct sv){rest.p, at && rest.p[at - 1] == '\r' ? at - 1 : at};
-	return 1;
+	return DECOY_CAPTURE(io, CAPTURE_COMMAND, {SV("command"), {l.text, l.n}});
 }
 
 static int
-protocol_error(struct decoy_io *io, const char *what)
+obey(struct redis *s, struct decoy_io *io, const struct resp_command *c)
 {
-	return buf_printf(io->out, "-ERR Protocol error: %s\r\n", what) < 0 ? -ENOBUFS : -EBADMSG;
-}
-
-/* `*<n>` then n times `$<len>` and the bytes. 1 and the command, 0, or an error. */
-static int
-take_multibulk(struct decoy_io *io, struct sv in, struct command *c, size_t *ret_used)
-{
-	uint64_t n, len;
-	struct sv line;
-	size_t at = 0;
-	int r = take_line(in, 0, &line, &at);
-
-	if (r <= 0)
-		return r;
-	if (sv_u64(sv_drop(line, 1), ARGS_MAX, &n) < 0)
-		return protocol_error(io, "invalid multibulk length");
-	c->n = 0;
-	while (c->n < n) {
-		r = take_line(in, at, &line, &at);
-		if (r <= 0)
-			return r;
-		if (line.n == 0 || line.p[0] != '$')
-			return buf_printf(io->out,
-					  "-ERR Protocol error: expected '$', got '%c'\r\n",
-					  line.n && line.p[0] > ' ' && line.p[0] < 127 ? line.p[0]
-										       : ' ') < 0
-				       ? -ENOBUFS
-				       : -EBADMSG;
-		if (sv_u64(sv_drop(line, 1), INPUT_MAX, &len) < 0)
-			return protocol_error(io, "invalid bulk length");
-		if (in.n - at < len + 2)
-			return in.n >= INPUT_MAX ? -EMSGSIZE : 0;
-		c->args[c->n++] = (struct sv){in.p + at, (size_t)len};
-		at += (size_t)len + 2;
-	}
-	*ret_used = at;
-	return 1;
-}
-
-static int
-take_inline(struct sv in, struct command *c, size_t *ret_used)
-{
-	struct sv line;
-	int r = take_line(in, 0, &line, ret_used);
-
-	c->n = 0;
-	while (r > 0 && line.n && c->n < ARGS_MAX) {
-		struct sv word = sv_cut(&line, ' ');
-
-		if (word.n)
-			c->args[c->n++] = word;
-	}
-	return r;
-}
-
-static int
-redis_input(void *state, const void *config, struct decoy_io *io, struct sv in, size_t *ret_used)
-{
-	struct redis *s = state;
-	struct command c;
-	size_t used = 0;
+	const struct command *cmd = find_command(c->argv[0]);
 	int r;
 
-	if (in.n == 0)
-		return 0;
-	r = in.p[0] == '*' ? take_multibulk(io, in, &c, &used) : take_inline(in, &c, &used);
-	if (r <= 0)
-		return r;
-	*ret_used = used;
-	if (c.n == 0)
-		return 0;
-	/* What the real one does to browsers that are tricked into talking to it. */
-	if (is(c.args[0], "post") || is(c.args[0], "host:"))
+	/* The words of an HTTP request: the real one takes it for an attack by a browser. */
+	if (sv_eq_ci(c->argv[0], SV("POST")) || sv_eq_ci(c->argv[0], SV("Host:")))
 		return 1;
+	if (!cmd)
+		return unknown(io, c);
+	if (c->total < cmd->min || (cmd->max > 0 && c->total > cmd->max))
+		return wrong_number(io, cmd);
+	r = cmd->run ? cmd->run(s, io, c) : redis_say(io, cmd->canned);
+	return r < 0 ? r : s->over;
+}
+
+/* -- the service -- */
+
+static int
+redis_configure(void *config, const json_t *object, struct err *e)
+{
+	struct redis_config *c = config;
+	struct sv version = decoy_config_text(object, "version", DEFAULT_VERSION);
+	uint64_t major = 7;
+
+	(void)e;
+	if (sv_copy(version, c->version, sizeof(c->version)) < 0)
+		memcpy(c->version, DEFAULT_VERSION, sizeof(DEFAULT_VERSION));
+	version = sv_from(c->version);
+	(void)sv_u64(sv_cut(&version, '.'), 1000, &major);
+	c->major = (unsigned)major;
+	c->os = decoy_config_text(object, "os_string", "Linux 6.1.0-18-amd64 x86_64");
+	return 0;
+}
+
+static int
+redis_start(void *state, struct decoy_io *io)
+{
+	struct redis *s = state;
+
+	s->proto = 2;
+	/* Numbers go up with the server's age. */
+	s->client_id = (io->now_ms - persona_boot_ms(io->host->seed, io->now_ms)) / 4000000 + 3;
+	return 0;
+}
+
+static int
+redis_input(void *state, struct decoy_io *io, struct sv in, size_t *ret_used)
+{
+	struct redis *s = state;
+	struct resp_command c;
+	char why[64];
+	int r = resp_parse(&s->parser, in, ret_used, &c, why);
+
+	if (r == 0)
+		return 0;
+	if (r < 0) {
+		*ret_used = in.n;
+		r = buf_printf(io->out, "-ERR Protocol error: %s\r\n", why);
+		return r < 0 ? r : -EBADMSG;
+	}
+	if (c.argc == 0)
+		return 0;
 	s->commands++;
-	r = record(io, &c);
-	return r < 0 ? r : answer(s, config, io, &c);
+	io->pause = DECOY_PAUSE_COMMAND;
+	r = tell(io, &c);
+	return r < 0 ? r : obey(s, io, &c);
 }
 
 const struct decoy_service decoy_service_redis = {
 	.name = "redis",
-	.idle_ms = 300000,
+	.idle_ms = 300 * 1000,
+	.life_ms = 3600 * 1000,
 	.config_size = sizeof(struct redis_config),
 	.state_size = sizeof(struct redis),
-	.in_max = INPUT_MAX,
-	.out_max = 131072,
+	.in_max = 64 * 1024,
+	.out_max = 128 * 1024,
+	.latency = {[DECOY_PAUSE_AUTH] = {1, 2}, [DECOY_PAUSE_AUTH_FAILED] = {1, 2}},
 	.configure = redis_configure,
 	.start = redis_start,
 	.input = redis_input,

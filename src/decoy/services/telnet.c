@@ -9,7 +9,6 @@
 
 #define LINE_MAX_BYTES 512
 #define TRIES_MAX      3
-#define FAIL_DELAY_MS  1800
 
 enum { IAC = 255, DONT = 254, DO = 253, WONT = 252, WILL = 251, SB = 250, SE = 240 };
 
@@ -35,7 +34,7 @@ struct telnet {
 extern const struct decoy_service decoy_service_telnet;
 
 static int
-telnet_configure(void *config, const json_t *object)
+telnet_configure(void *config, const json_t *object, struct err *e)
 {
 	struct telnet_config *c = config;
 	const char *password = json_string_value(json_object_get(object, "password"));
@@ -43,6 +42,7 @@ telnet_configure(void *config, const json_t *object)
 	const char *user_password = json_string_value(json_object_get(object, "user_password"));
 	const char *hostname = json_string_value(json_object_get(object, "hostname"));
 
+	(void)e;
 	(void)snprintf(c->password, sizeof(c->password), "%s", password ? password : "admin");
 	(void)snprintf(c->user, sizeof(c->user), "%s", user ? user : "ubuntu");
 	(void)snprintf(c->user_password, sizeof(c->user_password), "%s",
@@ -72,7 +72,7 @@ put_text(struct telnet *s, struct decoy_io *io, const char *text)
 static const char *
 host(const struct telnet_config *c, const struct decoy_io *io)
 {
-	return c->hostname[0] ? c->hostname : io->hostname;
+	return c->hostname[0] ? c->hostname : io->host->hostname;
 }
 
 static int
@@ -86,7 +86,7 @@ put_login(struct telnet *s, const struct telnet_config *c, struct decoy_io *io)
 }
 
 static int
-telnet_start(void *state, const void *config, struct decoy_io *io)
+telnet_start(void *state, struct decoy_io *io)
 {
 	static const char offer[] = {(char)IAC, (char)DO,  24,	       (char)IAC, (char)WILL,
 				     1,		(char)IAC, (char)WILL, 3};
@@ -94,11 +94,11 @@ telnet_start(void *state, const void *config, struct decoy_io *io)
 	int r;
 
 	s->began_ms = io->now_ms;
-	io->delay_ms = (uint32_t)(20 + decoy_number(io->seed, 20, 40));
+	io->pause = DECOY_PAUSE_BANNER;
 	r = buf_put(io->out, (struct sv){offer, sizeof(offer)});
 	if (r == 0)
 		r = put_text(s, io, "Debian GNU/Linux 12\r\n");
-	return r < 0 ? r : put_login(s, config, io);
+	return r < 0 ? r : put_login(s, io->config, io);
 }
 
 static bool
@@ -136,7 +136,7 @@ on_password(struct telnet *s, const struct telnet_config *c, struct decoy_io *io
 	if (r < 0)
 		return r;
 	if (!ok) {
-		io->delay_ms = FAIL_DELAY_MS;
+		io->pause = DECOY_PAUSE_AUTH_FAILED;
 		r = put_text(s, io, "\r\nLogin incorrect\r\n");
 		if (r == 0 && ++s->tries >= TRIES_MAX)
 			return 1;
@@ -145,7 +145,7 @@ on_password(struct telnet *s, const struct telnet_config *c, struct decoy_io *io
 	s->logged_in = true;
 	s->phase = PHASE_SHELL;
 	shell_init(&s->shell, sv_eq(user, SV("root")), c, host(c, io));
-	io->delay_ms = (uint32_t)(60 + decoy_number(io->seed, 21, 120));
+	io->pause = DECOY_PAUSE_AUTH;
 	r = put_text(
 		s, io,
 		"Linux 6.1.0-18-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01) "
@@ -261,13 +261,15 @@ on_iac(struct telnet *s, const struct telnet_config *c, struct decoy_io *io, uns
 }
 
 static int
-telnet_input(void *state, const void *config, struct decoy_io *io, struct sv in, size_t *ret_used)
+telnet_input(void *state, struct decoy_io *io, struct sv in, size_t *ret_used)
 {
 	struct telnet *s = state;
+	const struct telnet_config *config = io->config;
+	bool line = false;
 	int r = 0;
 
-	/* One byte after the other, so it does not matter how they come; a pause ends the turn. */
-	for (size_t i = 0; r == 0 && i < in.n && io->delay_ms == 0; i++) {
+	/* Byte by byte, so it does not matter how they come; at most one line a call. */
+	for (size_t i = 0; r == 0 && i < in.n && !line; i++) {
 		unsigned char byte = (unsigned char)in.p[i];
 
 		*ret_used = i + 1;
@@ -277,12 +279,13 @@ telnet_input(void *state, const void *config, struct decoy_io *io, struct sv in,
 			s->iac = 1;
 		else
 			r = on_char(s, config, io, byte);
+		line = byte == '\r' || byte == '\n' || io->pause != DECOY_PAUSE_NONE;
 	}
 	return r;
 }
 
 static void
-telnet_end(void *state, const void *config, struct decoy_io *io)
+telnet_stop(void *state, struct decoy_io *io)
 {
 	struct telnet *s = state;
 	char duration[32];
@@ -290,7 +293,6 @@ telnet_end(void *state, const void *config, struct decoy_io *io)
 					 {SV("transcript"), {s->transcript, s->transcript_n}}};
 	int n;
 
-	(void)config;
 	if (!s->logged_in)
 		return;
 	n = snprintf(duration, sizeof(duration), "%.3f", (double)(io->now_ms - s->began_ms) / 1000);
@@ -302,13 +304,18 @@ telnet_end(void *state, const void *config, struct decoy_io *io)
 
 const struct decoy_service decoy_service_telnet = {
 	.name = "telnet",
-	.idle_ms = 180000,
+	.idle_ms = 180 * 1000,
+	.life_ms = 3600 * 1000,
 	.config_size = sizeof(struct telnet_config),
 	.state_size = sizeof(struct telnet),
 	.in_max = 4096,
 	.out_max = 65536,
+	.latency = {[DECOY_PAUSE_BANNER] = {20, 60},
+		    [DECOY_PAUSE_AUTH] = {60, 180},
+		    [DECOY_PAUSE_AUTH_FAILED] = {1600, 3200},
+		    [DECOY_PAUSE_COMMAND] = {1500, 4000}},
 	.configure = telnet_configure,
 	.start = telnet_start,
 	.input = telnet_input,
-	.end = telnet_end,
+	.stop = telnet_stop,
 };

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "decoy/persona.h"
+
 #define WORDS_MAX 16
 #define PARTS_MAX 16
 
@@ -208,7 +210,7 @@ on_uname(struct shell *sh, struct decoy_io *io, const struct words *w)
 static int
 put_uptime(struct decoy_io *io)
 {
-	uint64_t up = (io->now_ms - decoy_boot_ms(io)) / 1000;
+	uint64_t up = (io->now_ms - persona_boot_ms(io->host->seed, io->now_ms)) / 1000;
 	time_t now = (time_t)(io->now_ms / 1000);
 	struct tm tm;
 
@@ -218,9 +220,9 @@ put_uptime(struct decoy_io *io)
 			  "0.%02u, 0.%02u\r\n",
 			  tm.tm_hour, tm.tm_min, tm.tm_sec, (unsigned)(up / 86400),
 			  (unsigned)(up / 3600 % 24), (unsigned)(up / 60 % 60),
-			  (unsigned)decoy_number(io->seed, 30 + up / 60, 30),
-			  (unsigned)decoy_number(io->seed, 31 + up / 300, 20),
-			  (unsigned)decoy_number(io->seed, 32 + up / 900, 15));
+			  (unsigned)persona_number(io->host->seed, 30 + up / 60, 30),
+			  (unsigned)persona_number(io->host->seed, 31 + up / 300, 20),
+			  (unsigned)persona_number(io->host->seed, 32 + up / 900, 15));
 }
 
 static int
@@ -250,7 +252,7 @@ on_w(struct shell *sh, struct decoy_io *io, const struct words *w)
 static int
 on_ps(struct shell *sh, struct decoy_io *io, const struct words *w)
 {
-	uint64_t pid = 1200 + decoy_number(io->seed, 40, 9000);
+	uint64_t pid = 1200 + persona_number(io->host->seed, 40, 9000);
 	int r;
 
 	(void)sh;
@@ -287,7 +289,7 @@ on_fetch(struct shell *sh, struct decoy_io *io, const struct words *w)
 		return say(io, curl ? SV("curl: try 'curl --help' or 'curl --manual' for more "
 					 "information\n")
 				    : SV("wget: missing URL\nUsage: wget [OPTION]... [URL]...\n"));
-	io->delay_ms = 2500;
+	io->pause = DECOY_PAUSE_COMMAND;
 	name = url;
 	if (sv_search(name, SV("://")) != SIZE_MAX)
 		name = sv_drop(name, sv_search(name, SV("://")) + 3);

@@ -24,7 +24,7 @@ struct shell {
 void shell_init(struct shell *sh, bool root, const struct telnet_config *c, const char *hostname);
 /* The directory as the prompt shows it (`~` for home). */
 const char *shell_shown_cwd(const struct shell *sh);
-/* Run a line (`;`, `&&`, `||` and `|` part commands). 0, 1 (exit), -ENOBUFS. May set io->delay_ms.
+/* Run a line (`;`, `&&`, `||` and `|` part commands). 0, 1 (exit), -ENOBUFS. May set io->pause.
  */
 int shell_run(struct shell *sh, struct decoy_io *io, struct sv line) A_NODISCARD;
 
