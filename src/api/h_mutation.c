@@ -8,79 +8,14 @@
 #include "store/mutation.h"
 #include "store/topology.h"
 #include "util/json.h"
-#include "util/limits.h"
 
 api_handler_fn h_mutation_create, h_mutation_list, h_mutation_cancel;
-
-/* The wanted topology as all open operations, but the one named `skip`, would leave it. 1; 0:
- * `*ret_bad` is refused without that one; < 0: failure. */
-static int
-apply_queue(struct api_ctx *cx, const struct topo *t, const struct topo_world *w, const char *skip,
-	    struct topo **ret_after, char ret_bad[ID_UUID_SIZE])
-{
-	struct mutation *list = NULL;
-	struct topo *after = topo_copy(t);
-	int n = after ? mutation_open(cx->db, t->id, &list, NULL) : -ENOMEM, r = n < 0 ? n : 1;
-
-	for (int i = 0; i < n; i++) {
-		struct topo_refusal refusal = {0};
-
-		if (r == 1 && (!skip || strcmp(list[i].id, skip) != 0)) {
-			int q = topo_op_apply(after, topo_op_find(list[i].op), list[i].payload, w,
-					      &refusal, NULL);
-
-			topo_refusal_fini(&refusal);
-			/* What was accepted may still be refused when its turn comes; it then
-			 * leaves the topology as it was. */
-			if (q == -EPERM && skip) {
-				memcpy(ret_bad, list[i].id, ID_UUID_SIZE);
-				r = 0;
-			} else if (q < 0 && q != -EPERM) {
-				r = q;
-			}
-		}
-		mutation_fini(&list[i]);
-	}
-	free(list);
-	if (r < 1) {
-		topo_free(after);
-		return r;
-	}
-	*ret_after = after;
-	return 1;
-}
-
-static int
-check_enqueue(struct api_ctx *cx, struct api_res *res, const struct topo *t, enum topo_op op,
-	      const json_t *payload)
-{
-	struct topo_world w = {0};
-	struct topo_refusal refusal = {0};
-	struct topo *after = NULL;
-	char bad[ID_UUID_SIZE];
-	int r = topology_world(cx->db, cx->conf->pool, t->id, &w, NULL);
-
-	if (r < 0)
-		return r;
-	r = apply_queue(cx, t, &w, NULL, &after, bad);
-	if (r > 0) {
-		r = topo_op_apply(after, op, payload, &w, &refusal, NULL);
-		if (r == -EPERM)
-			r = topo_refused(res, &refusal) == 0 ? 0 : -EIO;
-		else if (r == 0)
-			r = 1;
-	}
-	topo_free(after);
-	topology_world_fini(&w);
-	return r;
-}
 
 static int
 enqueue(struct api_ctx *cx, const struct api_req *req, struct api_res *res, struct topo *t,
 	enum topo_op op, const json_t *payload)
 {
 	char id[ID_UUID_SIZE];
-	int64_t pending = 0;
 	int r;
 
 	if (t->status != TOPO_ACTIVE && t->status != TOPO_DEGRADED)
@@ -91,17 +26,8 @@ enqueue(struct api_ctx *cx, const struct api_req *req, struct api_res *res, stru
 				topo_status_word(t->status));
 	if (!topo_version_fits(req, res, t))
 		return 0;
-	r = mutation_count(cx->db, t->id, "pending", &pending, NULL);
-	if (r < 0)
-		return r;
-	if (pending >= LIMIT_MUTATIONS_PENDING)
-		return api_fail(res, 409, "limit reached: mutations (%d)",
-				(int)LIMIT_MUTATIONS_PENDING);
-	r = check_enqueue(cx, res, t, op, payload);
+	r = topo_enqueue(cx, req, res, t, op, payload, id);
 	if (r <= 0)
-		return r;
-	r = mutation_enqueue(cx->db, t, topo_op_word(op), payload, req->now_ms, id, NULL);
-	if (r < 0)
 		return r;
 	return api_ok(res, 202,
 		      json_pack("{s:s, s:s, s:I}", "mutation_id", id, "state", "pending", "version",
@@ -178,8 +104,6 @@ static int
 cancel(struct api_ctx *cx, const struct api_req *req, struct api_res *res, struct topo *t,
        const struct mutation *m)
 {
-	struct topo_world w = {0};
-	struct topo *after = NULL;
 	char needs[ID_UUID_SIZE] = "";
 	int r;
 
@@ -189,12 +113,7 @@ cancel(struct api_ctx *cx, const struct api_req *req, struct api_res *res, struc
 				m->state);
 	if (!topo_version_fits(req, res, t))
 		return 0;
-	r = topology_world(cx->db, cx->conf->pool, t->id, &w, NULL);
-	if (r < 0)
-		return r;
-	r = apply_queue(cx, t, &w, m->id, &after, needs);
-	topo_free(after);
-	topology_world_fini(&w);
+	r = topo_queue_without(cx, t, m->id, needs);
 	if (r == 0)
 		return api_fail(res, 409, "mutation '%s' is needed by queued mutation '%s'", m->id,
 				needs);

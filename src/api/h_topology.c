@@ -137,6 +137,15 @@ number(const json_t *body, const char *key, double def)
 	return json_is_number(value) ? json_number_value(value) : def;
 }
 
+/* What is outside the range is refused already; here it must only be a value. */
+static unsigned
+small(const json_t *body, const char *key, unsigned def)
+{
+	double value = number(body, key, def);
+
+	return value >= 0 && value <= 1000 ? (unsigned)value : 1000;
+}
+
 static void
 read_plan(const struct api_req *req, struct api_res *res, struct topo_plan *plan)
 {
@@ -144,10 +153,10 @@ read_plan(const struct api_req *req, struct api_res *res, struct topo_plan *plan
 	const json_t *randomize = json_object_get(body, "randomize_services"),
 		     *seed = json_object_get(body, "seed");
 
-	plan->depth = (unsigned)number(body, "depth", 1);
-	plan->branching = (unsigned)number(body, "branching_factor", 1);
-	plan->deckies_min = (unsigned)number(body, "deckies_per_lan_min", 1);
-	plan->deckies_max = (unsigned)number(body, "deckies_per_lan_max", 3);
+	plan->depth = small(body, "depth", 1);
+	plan->branching = small(body, "branching_factor", 1);
+	plan->deckies_min = small(body, "deckies_per_lan_min", 1);
+	plan->deckies_max = small(body, "deckies_per_lan_max", 3);
 	plan->forward_probability = number(body, "bridge_forward_probability", 1.0);
 	plan->cross_probability = number(body, "cross_edge_probability", 0.0);
 	plan->services = json_is_array(services) ? services : NULL;

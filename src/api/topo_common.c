@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Path, version and refusals of topology routes. */
+/* Path, version, refusals and the queue of topology routes. */
 #include "api/topo_common.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/mutation.h"
 #include "store/topology.h"
+#include "util/limits.h"
 
 int
 topo_from_path(struct api_ctx *cx, const struct api_req *req, unsigned param, struct api_res *res,
@@ -58,4 +64,153 @@ void
 topo_bad_field(void *user, const char *field, const char *text)
 {
 	api_bad_field(user, field, "%s", text);
+}
+
+struct queue {
+	struct mutation *list;
+	bool *refused; /* by place: it would not be applied */
+	int n;
+};
+
+static void
+queue_fini(struct queue *q)
+{
+	for (int i = 0; i < q->n; i++)
+		mutation_fini(&q->list[i]);
+	free(q->list);
+	free(q->refused);
+}
+
+static int
+queue_load(struct api_ctx *cx, const char *topology_id, struct queue *q)
+{
+	*q = (struct queue){0};
+	q->n = mutation_open(cx->db, topology_id, &q->list, cx->e);
+	if (q->n < 0)
+		return q->n;
+	q->refused = calloc((size_t)q->n + 1, sizeof(*q->refused));
+	return q->refused ? 0 : -ENOMEM;
+}
+
+/* Apply one after the other what is not refused; 1, 0: another one is (now marked), < 0: failure.
+ */
+static int
+queue_run(struct queue *q, const struct topo *t, const struct topo_world *w, int skip,
+	  struct topo **ret_after)
+{
+	struct topo *after = topo_copy(t);
+	int r = after ? 0 : -ENOMEM;
+
+	for (int i = 0; r == 0 && i < q->n; i++) {
+		struct topo_refusal refusal = {0};
+
+		if (i == skip || q->refused[i])
+			continue;
+		r = topo_op_apply(after, topo_op_find(q->list[i].op), q->list[i].payload, w,
+				  &refusal, NULL);
+		topo_refusal_fini(&refusal);
+		q->refused[i] = r == -EPERM;
+	}
+	if (r < 0) {
+		topo_free(after);
+		return r == -EPERM ? 0 : r;
+	}
+	*ret_after = after;
+	return 1;
+}
+
+/*
+ * The wanted topology as the queue, but the one at `skip` (-1: none), would leave it. What was
+ * accepted may still be refused when its turn comes (somebody else took an address in between); it
+ * then leaves the topology as it was. A refused one may have changed the copy, so it is begun anew
+ * without it.
+ */
+static int
+queue_apply(struct queue *q, const struct topo *t, const struct topo_world *w, int skip,
+	    struct topo **ret_after)
+{
+	int r = 0;
+
+	for (int i = 0; r == 0 && i <= q->n; i++)
+		r = queue_run(q, t, w, skip, ret_after);
+	return r > 0 ? 0 : r < 0 ? r : -EINVAL;
+}
+
+int
+topo_after_queue(struct api_ctx *cx, const struct topo *t, const struct topo_world *w,
+		 struct topo **ret_after)
+{
+	struct queue q;
+	int r = queue_load(cx, t->id, &q);
+
+	if (r == 0)
+		r = queue_apply(&q, t, w, -1, ret_after);
+	queue_fini(&q);
+	return r;
+}
+
+int
+topo_queue_without(struct api_ctx *cx, const struct topo *t, const char *id,
+		   char ret_needs[ID_UUID_SIZE])
+{
+	struct topo_world w = {0};
+	struct topo *after = NULL;
+	struct queue with, without = {0};
+	int r = queue_load(cx, t->id, &with), skip = -1;
+
+	if (r == 0)
+		r = queue_load(cx, t->id, &without);
+	if (r == 0)
+		r = topology_world(cx->db, cx->conf->pool, t->id, &w, cx->e);
+	for (int i = 0; r == 0 && i < with.n; i++)
+		if (strcmp(with.list[i].id, id) == 0)
+			skip = i;
+	if (r == 0)
+		r = queue_apply(&with, t, &w, -1, &after);
+	topo_free(TAKE(after));
+	if (r == 0)
+		r = queue_apply(&without, t, &w, skip, &after);
+	topo_free(after);
+	if (r == 0)
+		r = 1;
+	for (int i = 0; r > 0 && i < with.n; i++) {
+		if (without.refused[i] && !with.refused[i]) {
+			memcpy(ret_needs, with.list[i].id, ID_UUID_SIZE);
+			r = 0;
+		}
+	}
+	topology_world_fini(&w);
+	queue_fini(&with);
+	queue_fini(&without);
+	return r;
+}
+
+int
+topo_enqueue(struct api_ctx *cx, const struct api_req *req, struct api_res *res, struct topo *t,
+	     enum topo_op op, const json_t *payload, char ret_id[ID_UUID_SIZE])
+{
+	struct topo_world w = {0};
+	struct topo_refusal refusal = {0};
+	struct topo *after = NULL;
+	int64_t pending = 0;
+	int r = mutation_count(cx->db, t->id, "pending", &pending, cx->e);
+
+	if (r < 0)
+		return r;
+	if (pending >= LIMIT_MUTATIONS_PENDING)
+		return api_fail(res, 409, "limit reached: mutations (%d)",
+				(int)LIMIT_MUTATIONS_PENDING);
+	r = topology_world(cx->db, cx->conf->pool, t->id, &w, cx->e);
+	if (r == 0)
+		r = topo_after_queue(cx, t, &w, &after);
+	if (r == 0)
+		r = topo_op_apply(after, op, payload, &w, &refusal, NULL);
+	topo_free(after);
+	topology_world_fini(&w);
+	if (r == -EPERM)
+		return topo_refused(res, &refusal);
+	if (r == 0)
+		r = mutation_enqueue(cx->db, t, topo_op_word(op), payload, req->now_ms, ret_id,
+				     cx->e);
+	return r < 0 ? r : 1;
 }

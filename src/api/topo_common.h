@@ -18,4 +18,17 @@ int topo_refused(struct api_res *res, struct topo_refusal *refusal);
 /* Reports a bad payload field to `user`, a struct api_res. */
 void topo_bad_field(void *user, const char *field, const char *text);
 
+/* The wanted topology as all queued operations would leave it; the caller frees it. 0 or a negative
+ * errno. */
+int topo_after_queue(struct api_ctx *cx, const struct topo *t, const struct topo_world *w,
+		     struct topo **ret_after) A_NODISCARD;
+/* Whether the queue is as good without the mutation. 1; 0: the one named in ret_needs would be
+ * refused then; < 0: store failure. */
+int topo_queue_without(struct api_ctx *cx, const struct topo *t, const char *id,
+		       char ret_needs[ID_UUID_SIZE]) A_NODISCARD;
+/* Check an operation (its payload has passed topo_op_check) against the topology after its queue,
+ * and put it at the end. 1; 0: answered with the refusal; < 0: store failure. */
+int topo_enqueue(struct api_ctx *cx, const struct api_req *req, struct api_res *res, struct topo *t,
+		 enum topo_op op, const json_t *payload, char ret_id[ID_UUID_SIZE]) A_NODISCARD;
+
 #endif

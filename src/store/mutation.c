@@ -284,7 +284,8 @@ mutation_ready(struct db *db, const char *host, size_t max, char (*ret_ids)[ID_U
 }
 
 static int
-take_claim(struct db *db, struct mutation *m, const char *owner, uint64_t until_ms, struct err *e)
+take_claim(struct db *db, struct mutation *m, const char *owner, uint64_t until_ms, uint64_t now_ms,
+	   struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_MUTATION_CLAIM);
 	int r;
@@ -292,11 +293,12 @@ take_claim(struct db *db, struct mutation *m, const char *owner, uint64_t until_
 	db_bind_text(st, 1, owner);
 	db_bind_int(st, 2, (int64_t)until_ms);
 	db_bind_text(st, 3, m->id);
+	db_bind_int(st, 4, (int64_t)now_ms);
 	r = db_step(st, e);
 	if (r > 0)
 		m->attempt = db_col_int(st, 0);
 	db_reset(st);
-	return r > 0 ? 0 : r < 0 ? r : err_set(e, -EIO, "the mutation is gone");
+	return r;
 }
 
 int
@@ -319,15 +321,17 @@ mutation_claim(struct db *db, const char *topology_id, const char *owner, uint64
 	if (r > 0 && !mine)
 		r = 0;
 	if (r > 0) {
-		r = take_claim(db, &m, owner, now_ms + lease_ms, e);
-		if (r == 0 && m.attempt <= MUTATION_ATTEMPTS_MAX)
-			r = journal(db, BUS_TOPIC_MUTATION_APPLYING, topology_id,
-				    json_pack("{s:s, s:s, s:O, s:I}", "mutation_id", m.id, "op",
-					      m.op, "payload", m.payload, "attempt",
-					      (json_int_t)m.attempt),
-				    now_ms, e);
-		if (r == 0)
-			r = 1;
+		/* Between the look and the claim another worker may have been faster. */
+		r = take_claim(db, &m, owner, now_ms + lease_ms, now_ms, e);
+		if (r > 0 && m.attempt <= MUTATION_ATTEMPTS_MAX) {
+			int q = journal(db, BUS_TOPIC_MUTATION_APPLYING, topology_id,
+					json_pack("{s:s, s:s, s:O, s:I}", "mutation_id", m.id, "op",
+						  m.op, "payload", m.payload, "attempt",
+						  (json_int_t)m.attempt),
+					now_ms, e);
+
+			r = q < 0 ? q : 1;
+		}
 	}
 	if (r <= 0) {
 		mutation_fini(&m);

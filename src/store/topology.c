@@ -428,9 +428,14 @@ delete_gone(struct db *db, const struct topo *before, const struct topo *after, 
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < before->nedges; i++)
-		if (!topo_edge_by_id(after, before->edges[i].id))
+	/* An edge with a new address goes and comes: another may hold that address until its own
+	 * turn. */
+	for (size_t i = 0; r == 0 && i < before->nedges; i++) {
+		const struct topo_edge *now = topo_edge_by_id(after, before->edges[i].id);
+
+		if (!now || strcmp(now->ip, before->edges[i].ip) != 0)
 			r = delete_row(db, Q_EDGE_DELETE, before->edges[i].id, e);
+	}
 	for (size_t i = 0; r == 0 && i < before->ndeckies; i++)
 		if (!topo_decky_by_uuid(after, before->deckies[i].uuid))
 			r = delete_row(db, Q_DECKY_DELETE, before->deckies[i].uuid, e);
@@ -467,7 +472,7 @@ topology_write_rows(struct db *db, const struct topo *before, const struct topo 
 		const struct topo_edge *edge = &after->edges[i];
 		const struct topo_edge *old = before ? topo_edge_by_id(before, edge->id) : NULL;
 
-		if (!old)
+		if (!old || strcmp(old->ip, edge->ip) != 0)
 			r = insert_edge(db, after, edge, e);
 		else if (memcmp(old, edge, sizeof(*edge)) != 0)
 			r = update_edge(db, edge, e);

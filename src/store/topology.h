@@ -52,7 +52,8 @@ int topology_set_status(struct db *db, struct topo *t, enum topo_status to, cons
 int topology_status_events(struct db *db, const char *id, int64_t limit, json_t **ret_rows,
 			   struct err *e) A_NODISCARD;
 
-/* Journal `topology.<id>.changed` with the changes between the two. */
+/* Journal `topology.<id>.changed` with the changes between the two, if rows or the version differ.
+ * `before` may be NULL. */
 int topology_journal_changed(struct db *db, const struct topo *before, const struct topo *after,
 			     uint64_t now_ms, struct err *e) A_NODISCARD;
 /* Journal what a decky's events tell between the two: `state`, `service_added`, `service_removed`,
@@ -61,6 +62,11 @@ int topology_journal_deckies(struct db *db, const struct topo *before, const str
 			     const json_t *recreated, uint64_t now_ms, struct err *e) A_NODISCARD;
 /* Put `changes` (consumed) into a payload, or null and `refetch` when they are over the ceiling. */
 int topology_put_changes(json_t *payload, json_t *own_changes) A_NODISCARD;
+
+/* Store a direct edit: version + 1 (in `after` too), the rows that differ, and their journal rows.
+ */
+int topology_store_edit(struct db *db, const struct topo *before, struct topo *after,
+			uint64_t now_ms, struct err *e) A_NODISCARD;
 
 struct topology_ref {
 	char id[ID_UUID_SIZE];

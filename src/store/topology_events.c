@@ -177,7 +177,8 @@ topology_journal_changed(struct db *db, const struct topo *before, const struct 
 	json_t *changes = topo_changes(before, after), *payload;
 	int r;
 
-	if (json_array_size(changes) == 0) {
+	/* An edit that changes no row still counts. */
+	if (json_array_size(changes) == 0 && before && before->version == after->version) {
 		json_decref(changes);
 		return changes ? 0 : err_set(e, -ENOMEM, "out of memory");
 	}
@@ -284,4 +285,17 @@ topology_journal_deckies(struct db *db, const struct topo *before, const struct 
 			r = journal_configs(db, after, old, d, recreated, now_ms, e);
 	}
 	return r;
+}
+
+int
+topology_store_edit(struct db *db, const struct topo *before, struct topo *after, uint64_t now_ms,
+		    struct err *e)
+{
+	int r = topology_bump(db, after, e);
+
+	if (r == 0)
+		r = topology_write_rows(db, before, after, e);
+	if (r == 0)
+		r = topology_journal_deckies(db, before, after, NULL, now_ms, e);
+	return r < 0 ? r : topology_journal_changed(db, before, after, now_ms, e);
 }

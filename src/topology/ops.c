@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "topology/apply.h"
 #include "topology/catalog.h"
 #include "topology/validate.h"
 #include "util/json.h"
@@ -52,11 +53,8 @@ topo_refusal_fini(struct topo_refusal *r)
 	r->issues = NULL;
 }
 
-static int refuse(struct topo_refusal *r, int status, const char *field, const char *fmt, ...)
-	A_PRINTF(4, 5);
-
-static int
-refuse(struct topo_refusal *r, int status, const char *field, const char *fmt, ...)
+int
+topo_refuse(struct topo_refusal *r, int status, const char *field, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -82,7 +80,7 @@ topo_op_validate(const struct topo *t, const struct topo_world *w, struct topo_r
 	}
 	topo_error_codes(issues, codes, sizeof(codes));
 	ret->issues = issues;
-	return refuse(ret, 409, "", "post-apply validation failed for %s: %s", t->id, codes);
+	return topo_refuse(ret, 409, "", "post-apply validation failed for %s: %s", t->id, codes);
 }
 
 int
@@ -95,21 +93,24 @@ topo_choose_subnet(const struct topo *t, const struct topo_world *w, const char 
 	if (!given) {
 		cidr_text(w->pool, pool);
 		if (topo_next_subnet(w, t, w->pool, &c) < 0)
-			return refuse(ret, 409, "", "no free /24s left under %s", pool);
+			return topo_refuse(ret, 409, "", "no free /24s left under %s", pool);
 		cidr_text(c, dst);
 		return 0;
 	}
 	if (cidr_parse(given, 16, 29, &c) < 0)
-		return refuse(ret, 422, "payload.subnet", "subnet '%.64s' is malformed", given);
+		return topo_refuse(ret, 422, "payload.subnet", "subnet '%.64s' is malformed",
+				   given);
 	cidr_text(c, dst);
 	for (size_t i = 0; i < w->nused; i++)
 		if (cidr_overlap(w->used[i].subnet, c))
-			return refuse(ret, 409, "", "subnet %s overlaps LAN '%s' of topology '%s'",
-				      dst, w->used[i].lan, w->used[i].topology);
+			return topo_refuse(ret, 409, "",
+					   "subnet %s overlaps LAN '%s' of topology '%s'", dst,
+					   w->used[i].lan, w->used[i].topology);
 	for (size_t i = 0; i < t->nlans; i++)
 		if (cidr_parse(t->lans[i].subnet, 0, 32, &own) == 0 && cidr_overlap(own, c))
-			return refuse(ret, 409, "", "subnet %s overlaps LAN '%s' of topology '%s'",
-				      dst, t->lans[i].name, t->name);
+			return topo_refuse(ret, 409, "",
+					   "subnet %s overlaps LAN '%s' of topology '%s'", dst,
+					   t->lans[i].name, t->name);
 	return 0;
 }
 
@@ -121,15 +122,16 @@ check_ip(const struct topo *t, const struct topo_lan *lan, const char *ip, struc
 
 	if (cidr_parse(lan->subnet, 0, 32, &c) < 0 || ip_parse(ip, &host) < 0 ||
 	    !cidr_holds(c, host))
-		return refuse(ret, 422, "payload.ip", "%.64s not in %s", ip, lan->subnet);
+		return topo_refuse(ret, 422, "payload.ip", "%.64s not in %s", ip, lan->subnet);
 	if (host == c.base + 1)
-		return refuse(ret, 422, "payload.ip", "%s is the gateway of %s", ip, lan->subnet);
+		return topo_refuse(ret, 422, "payload.ip", "%s is the gateway of %s", ip,
+				   lan->subnet);
 	if (host == c.base || host == (c.base | (uint32_t)((UINT64_C(1) << (32 - c.bits)) - 1)))
-		return refuse(ret, 422, "payload.ip", "%s not in %s", ip, lan->subnet);
+		return topo_refuse(ret, 422, "payload.ip", "%s not in %s", ip, lan->subnet);
 	for (size_t i = 0; i < t->nedges; i++)
 		if (strcmp(t->edges[i].lan_id, lan->id) == 0 && strcmp(t->edges[i].ip, ip) == 0)
-			return refuse(ret, 409, "", "%s is already used on LAN '%s'", ip,
-				      lan->name);
+			return topo_refuse(ret, 409, "", "%s is already used on LAN '%s'", ip,
+					   lan->name);
 	return 0;
 }
 
@@ -144,17 +146,18 @@ topo_join(struct topo *t, const char *decky_uuid, const char *lan_id, const char
 	int r;
 
 	if (topo_edge_of(t, decky_uuid, lan_id))
-		return refuse(ret, 409, "", "decky '%s' already on LAN '%s'", d->name, lan->name);
+		return topo_refuse(ret, 409, "", "decky '%s' already on LAN '%s'", d->name,
+				   lan->name);
 	if (t->nedges >= LIMIT_EDGES_PER_TOPOLOGY)
-		return refuse(ret, 409, "", "limit reached: edges (%d)",
-			      (int)LIMIT_EDGES_PER_TOPOLOGY);
+		return topo_refuse(ret, 409, "", "limit reached: edges (%d)",
+				   (int)LIMIT_EDGES_PER_TOPOLOGY);
 	if (ip) {
 		r = check_ip(t, lan, ip, ret);
 		if (r < 0)
 			return r;
 		(void)snprintf(chosen, sizeof(chosen), "%s", ip);
 	} else if (topo_next_ip(t, lan, chosen) < 0) {
-		return refuse(ret, 409, "", "no free IPs left in %s", lan->subnet);
+		return topo_refuse(ret, 409, "", "no free IPs left in %s", lan->subnet);
 	}
 	edge = topo_add_edge(t);
 	if (!edge)
@@ -172,8 +175,8 @@ topo_join(struct topo *t, const char *decky_uuid, const char *lan_id, const char
 	return 0;
 }
 
-static void
-set_xy(const json_t *payload, bool has[2], double xy[2])
+void
+topo_set_xy(const json_t *payload, bool has[2], double xy[2])
 {
 	static const char *const keys[] = {"x", "y"};
 
@@ -196,10 +199,10 @@ add_lan(struct topo *t, const json_t *p, const struct topo_world *w, struct topo
 	int r;
 
 	if (topo_lan_named(t, name, true))
-		return refuse(ret, 409, "", "LAN '%s' already exists", name);
+		return topo_refuse(ret, 409, "", "LAN '%s' already exists", name);
 	if (t->nlans >= LIMIT_LANS_PER_TOPOLOGY)
-		return refuse(ret, 409, "", "limit reached: lans (%d)",
-			      (int)LIMIT_LANS_PER_TOPOLOGY);
+		return topo_refuse(ret, 409, "", "limit reached: lans (%d)",
+				   (int)LIMIT_LANS_PER_TOPOLOGY);
 	r = topo_choose_subnet(t, w, json_get_text(p, "subnet"), subnet, ret);
 	if (r < 0)
 		return r;
@@ -210,7 +213,7 @@ add_lan(struct topo *t, const json_t *p, const struct topo_world *w, struct topo
 	(void)snprintf(lan->name, sizeof(lan->name), "%s", name);
 	memcpy(lan->subnet, subnet, sizeof(lan->subnet));
 	lan->is_dmz = json_is_true(json_object_get(p, "is_dmz"));
-	set_xy(p, lan->has_xy, lan->xy);
+	topo_set_xy(p, lan->has_xy, lan->xy);
 	return 0;
 }
 
@@ -221,10 +224,10 @@ remove_lan(struct topo *t, const json_t *p, struct topo_refusal *ret)
 	struct topo_lan *lan = topo_lan_named(t, name, false);
 
 	if (!lan)
-		return refuse(ret, 409, "", "LAN '%s' not found", name);
+		return topo_refuse(ret, 409, "", "LAN '%s' not found", name);
 	for (size_t i = 0; i < t->ndeckies; i++)
 		if (strcmp(t->deckies[i].home_lan_id, lan->id) == 0)
-			return refuse(
+			return topo_refuse(
 				ret, 409, "",
 				"LAN '%s' is the home LAN of decky '%s'; remove the decky first",
 				lan->name, t->deckies[i].name);
@@ -233,8 +236,8 @@ remove_lan(struct topo *t, const json_t *p, struct topo_refusal *ret)
 }
 
 /* Values as they are kept: checked already, so this only normalises. */
-static json_t *
-kept_config(const json_t *config)
+json_t *
+topo_kept_config(const json_t *config)
 {
 	json_t *kept = json_object(), *values;
 	const char *service;
@@ -274,12 +277,12 @@ add_decky(struct topo *t, const json_t *p, struct topo_refusal *ret)
 	bool forwards = json_is_true(json_object_get(p, "forwards_l3"));
 
 	if (topo_decky_named(t, name))
-		return refuse(ret, 409, "", "decky '%s' already exists", name);
+		return topo_refuse(ret, 409, "", "decky '%s' already exists", name);
 	if (!lan)
-		return refuse(ret, 409, "", "LAN '%s' not found", lan_name);
+		return topo_refuse(ret, 409, "", "LAN '%s' not found", lan_name);
 	if (t->ndeckies >= LIMIT_DECKIES_PER_TOPOLOGY)
-		return refuse(ret, 409, "", "limit reached: deckies (%d)",
-			      (int)LIMIT_DECKIES_PER_TOPOLOGY);
+		return topo_refuse(ret, 409, "", "limit reached: deckies (%d)",
+				   (int)LIMIT_DECKIES_PER_TOPOLOGY);
 	memcpy(lan_id, lan->id, sizeof(lan_id));
 	d = topo_add_decky(t);
 	if (!d)
@@ -291,8 +294,8 @@ add_decky(struct topo *t, const json_t *p, struct topo_refusal *ret)
 	d->forwards_l3 = forwards;
 	if (json_object_get(p, "services"))
 		set_services(d, json_object_get(p, "services"));
-	set_config(d, kept_config(json_object_get(p, "service_config")));
-	set_xy(p, d->has_xy, d->xy);
+	set_config(d, topo_kept_config(json_object_get(p, "service_config")));
+	topo_set_xy(p, d->has_xy, d->xy);
 	if (!d->services || !d->service_config)
 		return -ENOMEM;
 	return topo_join(t, uuid, lan_id, json_get_text(p, "ip"), false, forwards, ret, NULL);
@@ -307,9 +310,9 @@ attach_decky(struct topo *t, const json_t *p, struct topo_refusal *ret)
 	bool forwards = json_is_true(json_object_get(p, "forwards_l3"));
 
 	if (!d)
-		return refuse(ret, 409, "", "decky '%s' not found", name);
+		return topo_refuse(ret, 409, "", "decky '%s' not found", name);
 	if (!lan)
-		return refuse(ret, 409, "", "LAN '%s' not found", lan_name);
+		return topo_refuse(ret, 409, "", "LAN '%s' not found", lan_name);
 	if (forwards)
 		d->forwards_l3 = true;
 	return topo_join(t, d->uuid, lan->id, json_get_text(p, "ip"), true, forwards, ret, NULL);
@@ -324,13 +327,13 @@ detach_decky(struct topo *t, const json_t *p, struct topo_refusal *ret)
 	struct topo_edge *edge;
 
 	if (!d || !lan)
-		return refuse(ret, 409, "", "decky or LAN not found");
+		return topo_refuse(ret, 409, "", "decky or LAN not found");
 	edge = topo_edge_of(t, d->uuid, lan->id);
 	if (!edge)
-		return refuse(ret, 409, "", "decky not attached to LAN '%s'", lan->name);
+		return topo_refuse(ret, 409, "", "decky not attached to LAN '%s'", lan->name);
 	if (strcmp(d->home_lan_id, lan->id) == 0)
-		return refuse(ret, 409, "", "cannot detach home LAN '%s'; use remove_decky",
-			      lan->name);
+		return topo_refuse(ret, 409, "", "cannot detach home LAN '%s'; use remove_decky",
+				   lan->name);
 	topo_remove_edge(t, edge);
 	return 0;
 }
@@ -342,25 +345,27 @@ remove_decky(struct topo *t, const json_t *p, struct topo_refusal *ret)
 	struct topo_decky *d = topo_decky_named(t, name);
 
 	if (!d)
-		return refuse(ret, 409, "", "decky '%s' not found", name);
+		return topo_refuse(ret, 409, "", "decky '%s' not found", name);
 	topo_remove_decky(t, d);
 	return 0;
 }
 
-/* A decky that forwards is a gateway: its home must be the DMZ, unless it bridges LANs. */
+/* A decky that is told to forward becomes a gateway: its home must be the DMZ. */
 static int
 flip_forwarding(struct topo *t, struct topo_decky *d, bool forwards, bool force,
 		struct topo_refusal *ret)
 {
 	const struct topo_lan *home = topo_lan_by_id(t, d->home_lan_id);
 
-	if (forwards && home && !home->is_dmz && topo_degree(t, d->uuid) < 2)
-		return refuse(ret, 409, "",
-			      "cannot promote decky '%s' to gateway: home LAN '%s' is not a DMZ",
-			      d->name, home->name);
+	if (forwards && home && !home->is_dmz)
+		return topo_refuse(
+			ret, 409, "",
+			"cannot promote decky '%s' to gateway: home LAN '%s' is not a DMZ", d->name,
+			home->name);
 	if (!force)
-		return refuse(ret, 409, "",
-			      "forwards_l3 flip on live decky '%s' requires force=true", d->name);
+		return topo_refuse(ret, 409, "",
+				   "forwards_l3 flip on live decky '%s' requires force=true",
+				   d->name);
 	d->forwards_l3 = forwards;
 	for (size_t i = 0; i < t->nedges; i++)
 		if (strcmp(t->edges[i].decky_uuid, d->uuid) == 0)
@@ -384,29 +389,12 @@ note_restarts(const struct topo_decky *d, json_t *restart)
 	}
 }
 
-static int
-update_decky(struct topo *t, const json_t *p, struct topo_refusal *ret, json_t *restart)
+int
+topo_patch_decky(struct topo_decky *d, const json_t *patch, const json_t *services)
 {
-	const char *name = json_get_text(p, "decky");
-	const json_t *patch = json_object_get(p, "patch"),
-		     *services = json_object_get(p, "services");
 	const json_t *archetype = json_object_get(patch, "archetype"),
 		     *config = json_object_get(patch, "service_config");
-	const json_t *forwards = json_object_get(patch, "forwards_l3");
-	struct topo_decky *d = topo_decky_named(t, name);
-	int r = 0;
 
-	if (!d)
-		return refuse(ret, 409, "", "decky '%s' not found", name);
-	if (forwards && json_is_true(forwards) != d->forwards_l3) {
-		r = flip_forwarding(t, d, json_is_true(forwards),
-				    json_is_true(json_object_get(p, "force")), ret);
-		/* A flip re-creates the decky's network, so everything on it starts anew. */
-		if (r == 0)
-			note_restarts(d, restart);
-	}
-	if (r < 0)
-		return r;
 	if (archetype)
 		(void)snprintf(d->archetype, sizeof(d->archetype), "%s",
 			       json_is_string(archetype) ? json_string_value(archetype) : "");
@@ -416,20 +404,45 @@ update_decky(struct topo *t, const json_t *p, struct topo_refusal *ret, json_t *
 		void *next;
 
 		set_services(d, services);
+		if (!d->services)
+			return -ENOMEM;
 		/* Configuration of a service that goes with this very change goes with it. */
-		json_object_foreach_safe(d->service_config, next, service,
-					 values) if (!topo_decky_has_service(d, service))(void)
-			json_object_del(d->service_config, service);
+		json_object_foreach_safe(d->service_config, next, service, values)
+		{
+			if (!topo_decky_has_service(d, service))
+				(void)json_object_del(d->service_config, service);
+		}
 	}
-	if (config) {
-		json_t *kept = kept_config(config);
+	/* The merge is shallow: the map of configurations is one value. */
+	if (config)
+		set_config(d, topo_kept_config(config));
+	return d->service_config ? 0 : -ENOMEM;
+}
 
-		if (json_object_update(d->service_config, kept) < 0)
-			r = -ENOMEM;
-		json_decref(kept);
+static int
+update_decky(struct topo *t, const json_t *p, struct topo_refusal *ret, json_t *restart)
+{
+	const char *name = json_get_text(p, "decky");
+	const json_t *patch = json_object_get(p, "patch"),
+		     *services = json_object_get(p, "services");
+	const json_t *forwards = json_object_get(patch, "forwards_l3");
+	struct topo_decky *d = topo_decky_named(t, name);
+	int r = 0;
+
+	if (!d)
+		return topo_refuse(ret, 409, "", "decky '%s' not found", name);
+	if (forwards && json_is_true(forwards) != d->forwards_l3) {
+		r = flip_forwarding(t, d, json_is_true(forwards),
+				    json_is_true(json_object_get(p, "force")), ret);
+		/* A flip re-creates the decky's network, so everything on it starts anew. */
+		if (r == 0)
+			note_restarts(d, restart);
 	}
-	set_xy(p, d->has_xy, d->xy);
-	return d->services ? r : -ENOMEM;
+	if (r < 0)
+		return r;
+	r = topo_patch_decky(d, patch, services);
+	topo_set_xy(p, d->has_xy, d->xy);
+	return r;
 }
 
 static int
@@ -445,21 +458,21 @@ update_lan(struct topo *t, const json_t *p, struct topo_refusal *ret)
 	bool dmz_changes, subnet_changes;
 
 	if (!lan)
-		return refuse(ret, 409, "", "LAN '%s' not found", name);
+		return topo_refuse(ret, 409, "", "LAN '%s' not found", name);
 	dmz_changes = is_dmz && json_is_true(is_dmz) != lan->is_dmz;
 	subnet_changes = subnet && strcmp(subnet, lan->subnet) != 0;
 	if (dmz_changes || subnet_changes)
-		return refuse(
+		return topo_refuse(
 			ret, 409, "",
 			"cannot change [%s%s%s] on a deployed LAN; teardown + redeploy required",
 			dmz_changes ? "'is_dmz'" : "", dmz_changes && subnet_changes ? ", " : "",
 			subnet_changes ? "'subnet'" : "");
 	other = new_name ? topo_lan_named(t, new_name, true) : NULL;
 	if (other && other != lan)
-		return refuse(ret, 409, "", "LAN '%s' already exists", new_name);
+		return topo_refuse(ret, 409, "", "LAN '%s' already exists", new_name);
 	if (new_name)
 		(void)snprintf(lan->name, sizeof(lan->name), "%s", new_name);
-	set_xy(p, lan->has_xy, lan->xy);
+	topo_set_xy(p, lan->has_xy, lan->xy);
 	return 0;
 }
 
@@ -477,14 +490,15 @@ service_op(struct topo *t, enum topo_op op, const json_t *p, struct topo_refusal
 	size_t i;
 
 	if (!d)
-		return refuse(ret, 409, "", "decky '%s' not found", name);
+		return topo_refuse(ret, 409, "", "decky '%s' not found", name);
 	if (op == TOPO_OP_SERVICE_ADD && has)
-		return refuse(ret, 409, "", "service '%s' already on decky '%s'", service, name);
+		return topo_refuse(ret, 409, "", "service '%s' already on decky '%s'", service,
+				   name);
 	if (op != TOPO_OP_SERVICE_ADD && !has)
-		return refuse(ret, 409, "", "service '%s' not on decky '%s'", service, name);
+		return topo_refuse(ret, 409, "", "service '%s' not on decky '%s'", service, name);
 	if (op == TOPO_OP_SERVICE_ADD && json_array_size(d->services) >= LIMIT_SERVICES_PER_DECKY)
-		return refuse(ret, 409, "", "limit reached: services (%d)",
-			      (int)LIMIT_SERVICES_PER_DECKY);
+		return topo_refuse(ret, 409, "", "limit reached: services (%d)",
+				   (int)LIMIT_SERVICES_PER_DECKY);
 	if (op == TOPO_OP_SERVICE_REMOVE) {
 		const json_t *item;
 
