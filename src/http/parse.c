@@ -296,6 +296,8 @@ chunk_step(struct http_chunked *d, struct sv *in, struct buf *out)
 		return r;
 	case CHUNK_DATA: return chunk_data(d, in, out);
 	case CHUNK_DATA_END:
+		if (in->n && in->p[0] != '\r')
+			return -EBADMSG;
 		r = take_line(in, 1, &line);
 		if (r > 0)
 			d->phase = CHUNK_SIZE;
