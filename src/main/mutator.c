@@ -118,11 +118,14 @@ main(void)
 	}
 	if (r < 0)
 		log_event(LV_ERR, "process.failed", KV_S("why", err_text(&e)));
-	/* The pool first: its last answers still find everything that they point at. */
+	if (p.mutator)
+		mutator_stop(p.mutator);
+	/* The pool and the driver first: their last answers still find everything that they point
+	 * at. */
 	pool_free(p.pool);
-	mutator_free(p.mutator);
 	if (p.driver)
 		p.driver->ops->free(p.driver);
+	mutator_free(p.mutator);
 	bus_client_free(p.bus);
 	loop_free(p.loop);
 	conf_fini(&p.conf);

@@ -61,7 +61,7 @@ struct mutator {
 	struct work_context cx;
 	struct list tasks;
 	unsigned ntasks;
-	bool started, finding, again;
+	bool started, finding, again, stopping;
 	struct loop_timer poll, renew, reconcile;
 	/* Ids the decoy process had open when the reconcile pass began. */
 	char **actual;
@@ -428,6 +428,10 @@ submit(struct mutator *m, struct job *own_job)
 		log_plain(LV_ERR, "mutator.memory");
 		return;
 	}
+	if (m->stopping) {
+		job_free(own_job);
+		return;
+	}
 	own_job->pool_job = (struct pool_job){.run = job_run, .done = job_done, .user = own_job};
 	if (pool_submit(m->pool, &own_job->pool_job) < 0) {
 		own_job->r = -EBUSY;
@@ -579,7 +583,7 @@ on_listed(void *user, int r, const char *const *ids, size_t n)
 		submit(m, job_new(m, JOB_START, NULL));
 		return;
 	}
-	job = find_job(m, JOB_FIND_RECONCILE);
+	job = m->stopping ? NULL : find_job(m, JOB_FIND_RECONCILE);
 	if (!job) {
 		m->reconciling = false;
 		return;
@@ -597,6 +601,8 @@ mutator_decoy_up(struct mutator *m)
 	if (m->reconciling)
 		return;
 	m->reconciling = true;
+	if (m->stopping)
+		return;
 	m->driver->ops->list(m->driver, on_listed, m);
 }
 
@@ -690,6 +696,12 @@ mutator_new(struct loop *l, const struct conf *conf, struct pool *pool, struct b
 	mutator_decoy_up(m);
 	*ret_mutator = m;
 	return 0;
+}
+
+void
+mutator_stop(struct mutator *m)
+{
+	m->stopping = true;
 }
 
 void

@@ -21,6 +21,9 @@ struct mutator;
  * state. 0 or a negative errno. */
 int mutator_new(struct loop *l, const struct conf *conf, struct pool *pool, struct bus_client *bus,
 		struct netdrv *driver, struct mutator **ret_mutator, struct err *e) A_NODISCARD;
+/* Begin nothing any more: what is under way is left to the next life. To be called before the pool
+ * and the driver go. */
+void mutator_stop(struct mutator *m);
 void mutator_free(struct mutator *m);
 /* There may be work: look soon. */
 void mutator_wake(struct mutator *m);

@@ -200,6 +200,7 @@ channel_new(struct loop *l, int own_fd, channel_started_fn *on_started, void *us
 	return 0;
 }
 
+/* Each caller is told, so that it can free what it holds for the answer. */
 static void
 drop_calls(struct list *calls)
 {
@@ -208,6 +209,7 @@ drop_calls(struct list *calls)
 
 		list_unlink(at);
 		loop_timer_clear(&call->deadline);
+		call->fn(call->user, -ECANCELED, NULL, true, "the driver is being closed");
 		call_free(call);
 	}
 }

@@ -31,6 +31,7 @@ typedef void channel_started_fn(void *user, const json_t *message);
 /* Takes the descriptor over. 0 or a negative errno. */
 int channel_new(struct loop *l, int own_fd, channel_started_fn *on_started, void *user,
 		struct channel **ret_channel, struct err *e) A_NODISCARD;
+/* What is under way ends with -ECANCELED. */
 void channel_free(struct channel *c);
 /* `request` is consumed and gets its "n"; fd (or -1) stays the caller's. The answer comes later,
  * also when this fails at once. */
