@@ -354,7 +354,6 @@ redis_input(void *state, struct decoy_io *io, struct sv in, size_t *ret_used)
 	if (r == 0)
 		return 0;
 	if (r < 0) {
-		*ret_used = in.n;
 		r = buf_printf(io->out, "-ERR Protocol error: %s\r\n", why);
 		return r < 0 ? r : -EBADMSG;
 	}
