@@ -66,11 +66,10 @@ persona_latency_ms(const struct decoy_service *svc, enum decoy_pause pause, uint
 		   uint64_t dice)
 {
 	const struct decoy_latency *l = &svc->latency[pause];
-	uint64_t span = l->max_ms - l->min_ms, own, noise;
+	uint64_t span = l->max_ms - l->min_ms, place = span * 3 / 4;
 
 	if (l->max_ms == 0)
 		return 0;
-	own = persona_hash(seed ^ pause, svc->name) % (span + 1);
-	noise = dice % (span / 4 + 2);
-	return (uint32_t)(l->min_ms + own * 3 / 4 + noise);
+	return (uint32_t)(l->min_ms + persona_hash(seed ^ pause, svc->name) % (place + 1) +
+			  dice % (span - place + 1));
 }
