@@ -247,17 +247,18 @@ make_bridges(struct making *m)
 	for (unsigned lan = 1; r == 0 && lan < n; lan++)
 		r = bridge(m, m->first[lan] + rng_below(&m->rng, m->count[lan]), m->parent[lan]);
 	for (unsigned lan = 1; r == 0 && lan < n; lan++) {
-		unsigned decky, other;
+		unsigned may[LIMIT_LANS_PER_TOPOLOGY], nmay = 0, decky;
 
 		if (!rng_chance(&m->rng, m->plan->cross_probability))
 			continue;
 		decky = m->first[lan] + rng_below(&m->rng, m->count[lan]);
-		other = rng_below(&m->rng, n);
 		/* Not its own, not the parent, not a child, and not one it is on already. */
-		if (other == lan || other == m->parent[lan] || m->parent[other] == lan ||
-		    topo_edge_of(m->t, m->t->deckies[decky].uuid, m->t->lans[other].id))
-			continue;
-		r = bridge(m, decky, other);
+		for (unsigned other = 0; other < n; other++)
+			if (other != lan && other != m->parent[lan] && m->parent[other] != lan &&
+			    !topo_edge_of(m->t, m->t->deckies[decky].uuid, m->t->lans[other].id))
+				may[nmay++] = other;
+		if (nmay > 0)
+			r = bridge(m, decky, may[rng_below(&m->rng, nmay)]);
 	}
 	return r;
 }

@@ -2,6 +2,7 @@
 /* Validation of a whole topology. */
 #include "topology/validate.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,17 @@ static const struct {
 struct report {
 	json_t *errors, *warnings;
 	bool deploy;
+};
+
+#define NOWHERE SIZE_MAX
+
+/* Rows by what they are looked up by, so that the work is not the square of the rows. */
+struct index {
+	const struct topo_lan **lans;	   /* by id */
+	const struct topo_decky **deckies; /* by uuid, then (check_deckies) by name */
+	const struct topo_edge **edges;	   /* by LAN and address */
+	size_t *lan_of, *decky_of;	   /* by edge: its LAN's and decky's place, or NOWHERE */
+	size_t *degree;			   /* by decky */
 };
 
 static void issue(struct report *r, enum code code, const char *kind, const char *name,
@@ -90,33 +102,126 @@ check_lans(struct report *r, const struct topo *t, const struct topo_world *w)
 		issue(r, CODE_DMZ_MULTIPLE, NULL, NULL, "%zu LANs are marked as the DMZ", dmz);
 }
 
+static int
+by_lan_id(const void *a, const void *b)
+{
+	return strcmp((*(const struct topo_lan *const *)a)->id,
+		      (*(const struct topo_lan *const *)b)->id);
+}
+
+static int
+by_decky_uuid(const void *a, const void *b)
+{
+	return strcmp((*(const struct topo_decky *const *)a)->uuid,
+		      (*(const struct topo_decky *const *)b)->uuid);
+}
+
+static int
+by_decky_name(const void *a, const void *b)
+{
+	return strcmp((*(const struct topo_decky *const *)a)->name,
+		      (*(const struct topo_decky *const *)b)->name);
+}
+
+static int
+by_address(const void *a, const void *b)
+{
+	const struct topo_edge *x = *(const struct topo_edge *const *)a,
+			       *y = *(const struct topo_edge *const *)b;
+	int order = strcmp(x->lan_id, y->lan_id);
+
+	return order ? order : strcmp(x->ip, y->ip);
+}
+
 static void
-check_edges(struct report *r, const struct topo *t)
+index_fini(struct index *x)
+{
+	free(x->lans);
+	free(x->deckies);
+	free(x->edges);
+	free(x->lan_of);
+	free(x->decky_of);
+	free(x->degree);
+}
+
+static void
+index_edges(struct index *x, const struct topo *t)
+{
+	for (size_t i = 0; i < t->nedges; i++) {
+		struct topo_lan lan;
+		struct topo_decky decky;
+		const struct topo_lan *lan_key = &lan, **found_lan;
+		const struct topo_decky *decky_key = &decky, **found_decky;
+
+		memcpy(lan.id, t->edges[i].lan_id, sizeof(lan.id));
+		memcpy(decky.uuid, t->edges[i].decky_uuid, sizeof(decky.uuid));
+		found_lan = bsearch(&lan_key, x->lans, t->nlans, sizeof(*x->lans), by_lan_id);
+		found_decky = bsearch(&decky_key, x->deckies, t->ndeckies, sizeof(*x->deckies),
+				      by_decky_uuid);
+		x->lan_of[i] = found_lan ? (size_t)(*found_lan - t->lans) : NOWHERE;
+		x->decky_of[i] = found_decky ? (size_t)(*found_decky - t->deckies) : NOWHERE;
+		if (found_decky)
+			x->degree[x->decky_of[i]]++;
+		x->edges[i] = &t->edges[i];
+	}
+}
+
+static int
+index_make(struct index *x, const struct topo *t)
+{
+	*x = (struct index){
+		.lans = calloc(t->nlans + 1, sizeof(*x->lans)),
+		.deckies = calloc(t->ndeckies + 1, sizeof(*x->deckies)),
+		.edges = calloc(t->nedges + 1, sizeof(*x->edges)),
+		.lan_of = calloc(t->nedges + 1, sizeof(*x->lan_of)),
+		.decky_of = calloc(t->nedges + 1, sizeof(*x->decky_of)),
+		.degree = calloc(t->ndeckies + 1, sizeof(*x->degree)),
+	};
+	if (!x->lans || !x->deckies || !x->edges || !x->lan_of || !x->decky_of || !x->degree)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->nlans; i++)
+		x->lans[i] = &t->lans[i];
+	for (size_t i = 0; i < t->ndeckies; i++)
+		x->deckies[i] = &t->deckies[i];
+	qsort(x->lans, t->nlans, sizeof(*x->lans), by_lan_id);
+	qsort(x->deckies, t->ndeckies, sizeof(*x->deckies), by_decky_uuid);
+	index_edges(x, t);
+	qsort(x->edges, t->nedges, sizeof(*x->edges), by_address);
+	return 0;
+}
+
+static void
+check_edges(struct report *r, const struct topo *t, const struct index *x)
 {
 	for (size_t i = 0; i < t->nedges; i++) {
 		const struct topo_edge *edge = &t->edges[i];
-		const struct topo_lan *lan = topo_lan_by_id(t, edge->lan_id);
-		const struct topo_decky *d = topo_decky_by_uuid(t, edge->decky_uuid);
-		const char *name = d ? d->name : edge->decky_uuid;
+		const struct topo_lan *lan =
+			x->lan_of[i] == NOWHERE ? NULL : &t->lans[x->lan_of[i]];
+		const char *name = x->decky_of[i] == NOWHERE ? edge->decky_uuid
+							     : t->deckies[x->decky_of[i]].name;
 		struct cidr c;
 		uint32_t ip;
 
-		if (!lan) {
+		if (!lan)
 			issue(r, CODE_IP_UNKNOWN_LAN, "decky", name,
 			      "decky '%s' has an address on a LAN that is not there", name);
-			continue;
-		}
-		if (ip_parse(edge->ip, &ip) < 0)
+		else if (ip_parse(edge->ip, &ip) < 0)
 			issue(r, CODE_IP_MALFORMED, "decky", name, "'%s' is not an address",
 			      edge->ip);
 		else if (cidr_parse(lan->subnet, 0, 32, &c) == 0 && !cidr_holds(c, ip))
 			issue(r, CODE_IP_OUT_OF_SUBNET, "decky", name, "%s not in %s", edge->ip,
 			      lan->subnet);
-		for (size_t j = 0; j < i; j++)
-			if (strcmp(t->edges[j].lan_id, edge->lan_id) == 0 &&
-			    strcmp(t->edges[j].ip, edge->ip) == 0)
-				issue(r, CODE_IP_COLLISION, "lan", lan->name,
-				      "%s is used twice on LAN '%s'", edge->ip, lan->name);
+	}
+	for (size_t i = 1; i < t->nedges; i++) {
+		const struct topo_edge *edge = x->edges[i];
+		const struct topo_lan *lan;
+
+		if (by_address(&x->edges[i - 1], &x->edges[i]) != 0)
+			continue;
+		lan = topo_lan_by_id(t, edge->lan_id);
+		if (lan)
+			issue(r, CODE_IP_COLLISION, "lan", lan->name,
+			      "%s is used twice on LAN '%s'", edge->ip, lan->name);
 	}
 }
 
@@ -169,65 +274,69 @@ check_services(struct report *r, const struct topo_decky *d)
 }
 
 static void
-check_deckies(struct report *r, const struct topo *t)
+check_deckies(struct report *r, const struct topo *t, struct index *x)
 {
+	qsort(x->deckies, t->ndeckies, sizeof(*x->deckies), by_decky_name);
+	for (size_t i = 1; i < t->ndeckies; i++)
+		if (by_decky_name(&x->deckies[i - 1], &x->deckies[i]) == 0)
+			issue(r, CODE_DECKY_NAME_DUP, "decky", x->deckies[i]->name,
+			      "decky '%s' exists twice", x->deckies[i]->name);
 	for (size_t i = 0; i < t->ndeckies; i++) {
 		const struct topo_decky *d = &t->deckies[i];
 
-		for (size_t j = 0; j < i; j++)
-			if (strcmp(t->deckies[j].name, d->name) == 0)
-				issue(r, CODE_DECKY_NAME_DUP, "decky", d->name,
-				      "decky '%s' exists twice", d->name);
-		if (topo_degree(t, d->uuid) == 0)
+		if (x->degree[i] == 0)
 			issue(r, CODE_DECKY_ORPHAN, "decky", d->name, "decky '%s' is on no LAN",
 			      d->name);
 		check_services(r, d);
 	}
 }
 
-/* Which LANs a chain of shared deckies joins to the DMZ: grown until nothing is added. */
-static void
-check_reach(struct report *r, const struct topo *t)
+/* Which LANs a chain of shared deckies joins to the DMZ: LANs reach their deckies and deckies their
+ * LANs, until nothing is added. */
+static int
+check_reach(struct report *r, const struct topo *t, const struct index *x)
 {
-	bool *reached = calloc(t->nlans + 1, sizeof(*reached)), grew = true;
+	bool *lans = calloc(t->nlans + 1, sizeof(*lans));
+	bool *deckies = calloc(t->ndeckies + 1, sizeof(*deckies));
+	bool have = lans && deckies, grew = have;
 
-	if (!reached)
-		return;
-	for (size_t i = 0; i < t->nlans; i++)
-		reached[i] = t->lans[i].is_dmz;
+	for (size_t i = 0; have && i < t->nlans; i++)
+		lans[i] = t->lans[i].is_dmz;
 	while (grew) {
 		grew = false;
 		for (size_t i = 0; i < t->nedges; i++) {
-			const struct topo_lan *a = topo_lan_by_id(t, t->edges[i].lan_id), *b;
+			size_t lan = x->lan_of[i], decky = x->decky_of[i];
 
-			for (size_t j = 0; a && reached[a - t->lans] && j < t->nedges; j++) {
-				if (strcmp(t->edges[i].decky_uuid, t->edges[j].decky_uuid) != 0)
-					continue;
-				b = topo_lan_by_id(t, t->edges[j].lan_id);
-				if (!b || reached[b - t->lans])
-					continue;
-				reached[b - t->lans] = grew = true;
-			}
+			if (lan == NOWHERE || decky == NOWHERE || lans[lan] == deckies[decky])
+				continue;
+			lans[lan] = deckies[decky] = grew = true;
 		}
 	}
-	for (size_t i = 0; i < t->nlans; i++)
-		if (!reached[i])
+	for (size_t i = 0; have && i < t->nlans; i++)
+		if (!lans[i])
 			issue(r, CODE_DMZ_ORPHAN, "lan", t->lans[i].name,
 			      "no chain of deckies joins LAN '%s' to the DMZ", t->lans[i].name);
-	free(reached);
+	free(deckies);
+	free(lans);
+	return have ? 0 : -ENOMEM;
 }
 
 json_t *
 topo_validate(const struct topo *t, const struct topo_world *w, bool deploy)
 {
 	struct report r = {json_array(), json_array(), deploy};
+	struct index x;
+	int q = index_make(&x, t);
 
-	check_lans(&r, t, w);
-	check_edges(&r, t);
-	check_deckies(&r, t);
-	if (deploy)
-		check_reach(&r, t);
-	if (json_array_extend(r.errors, r.warnings) < 0) {
+	if (q == 0) {
+		check_lans(&r, t, w);
+		check_edges(&r, t, &x);
+		check_deckies(&r, t, &x);
+		if (deploy)
+			q = check_reach(&r, t, &x);
+	}
+	index_fini(&x);
+	if (q < 0 || json_array_extend(r.errors, r.warnings) < 0) {
 		json_decref(r.errors);
 		r.errors = NULL;
 	}
