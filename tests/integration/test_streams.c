@@ -37,17 +37,37 @@ struct follower {
 		int64_t id; /* -1: none */
 	} seen[SEEN_MAX];
 	unsigned n, at;
+	/* A slow one only counts: rows without a gap above `last`, snapshots. */
+	bool slow;
+	int64_t last;
+	unsigned lagged;
 };
 
 static void
 on_event(void *user, const struct sse_event *ev)
 {
 	struct follower *f = user;
+	uint64_t number = 0;
+	int64_t id;
 
+	if (ev->id.p)
+		assert_int_equal(sv_u64(ev->id, INT64_MAX, &number), 0);
+	id = ev->id.p ? (int64_t)number : -1;
+	if (f->slow) {
+		if (sv_eq(ev->name, SV("snapshot"))) {
+			assert_true(sv_search(ev->data, SV("\"lagged\"")) != SIZE_MAX);
+			assert_true(id > f->last);
+			f->lagged++;
+		} else {
+			assert_int_equal(id, f->last + 1);
+		}
+		f->last = id;
+		return;
+	}
 	assert_true(f->n < SEEN_MAX);
 	f->seen[f->n].name = sv_dup(ev->name);
 	f->seen[f->n].data = sv_dup(ev->data);
-	f->seen[f->n].id = ev->id.p ? strtoll(ev->id.p, NULL, 10) : -1;
+	f->seen[f->n].id = id;
 	f->n++;
 }
 
@@ -692,6 +712,77 @@ logs_are_filtered_and_resumed(void **state)
 	db_close(db);
 }
 
+/* So many rows of the identities in one transaction; the last seq. */
+static int64_t
+commit_many(struct db *db, unsigned n)
+{
+	json_t *payload = json_object();
+	struct journal_rows rows;
+	struct err e = {0};
+	char pad[1024] = "";
+	int64_t seq = 0;
+	int r;
+
+	memset(pad, 'x', sizeof(pad) - 1);
+	assert_int_equal(json_object_set_new(payload, "identity_uuid", json_string(pad)), 0);
+	r = db_begin_write(db, &e);
+	while (r == 0 && n-- > 0)
+		r = journal_append(db, "identity.updated", NULL, row_ts_ms, payload, &seq, &e);
+	if (r == 0)
+		r = db_commit(db, &e);
+	if (r < 0)
+		fail_msg("%s", err_text(&e));
+	journal_take(db, &rows);
+	journal_rows_fini(&rows);
+	json_decref(payload);
+	return seq;
+}
+
+static void
+a_slow_reader_misses_nothing(void **state)
+{
+	struct world *w = *state;
+	struct db *db = open_store(w);
+	struct follower *slow = follow(w, w->viewer, "/identities/events", NULL);
+	struct follower *quick = follow(w, w->viewer, "/identities/events", NULL);
+	uint64_t end = clock_mono_ms() + DEADLINE_MS;
+	struct err e = {0};
+	int64_t head;
+
+	(void)next(slow, "snapshot", &slow->last);
+	(void)next(quick, "snapshot", &quick->last);
+	slow->slow = quick->slow = true;
+	/* More than a ring holds, while one of them does not read. */
+	for (unsigned i = 0; i < 12; i++)
+		head = commit_many(db, 500);
+	while (quick->last < head && more(quick, end))
+		;
+	while (slow->last < head && more(slow, end))
+		;
+	assert_int_equal(quick->last, head);
+	assert_int_equal(slow->last, head);
+	assert_int_equal(slow->lagged + quick->lagged, 0);
+	/* And now more than the journal holds. */
+	for (unsigned i = 0; i < 12; i++)
+		head = commit_many(db, 500);
+	while (quick->last < head && more(quick, end))
+		;
+	assert_int_equal(quick->last, head);
+	assert_int_equal(journal_trim(db, 100, 0, &e), 0);
+	head = commit_many(db, 10);
+	while (slow->last < head && more(slow, end))
+		;
+	assert_int_equal(slow->last, head);
+	assert_int_equal(slow->lagged, 1);
+	while (quick->last < head && more(quick, end))
+		;
+	assert_int_equal(quick->last, head);
+	assert_int_equal(quick->lagged, 0);
+	unfollow(slow);
+	unfollow(quick);
+	db_close(db);
+}
+
 static void
 the_numbers_are_shown(void **state)
 {
@@ -719,6 +810,7 @@ main(void)
 		cmocka_unit_test(a_deleted_topology_says_bye),
 		cmocka_unit_test(an_attacker_is_followed),
 		cmocka_unit_test(logs_are_filtered_and_resumed),
+		cmocka_unit_test(a_slow_reader_misses_nothing),
 		cmocka_unit_test(the_numbers_are_shown),
 	};
 
