@@ -70,6 +70,7 @@ struct queue {
 	struct mutation *list;
 	bool *refused; /* by place: it would not be applied */
 	int n;
+	bool whole; /* validate after each of them */
 };
 
 static void
@@ -106,8 +107,10 @@ queue_run(struct queue *q, const struct topo *t, const struct topo_world *w, int
 
 		if (i == skip || q->refused[i])
 			continue;
-		r = topo_op_apply(after, topo_op_find(q->list[i].op), q->list[i].payload, w,
-				  &refusal, NULL);
+		r = q->whole ? topo_op_apply(after, topo_op_find(q->list[i].op), q->list[i].payload,
+					     w, &refusal, NULL)
+			     : topo_op_change(after, topo_op_find(q->list[i].op),
+					      q->list[i].payload, w, &refusal);
 		topo_refusal_fini(&refusal);
 		q->refused[i] = r == -EPERM;
 	}
@@ -143,6 +146,7 @@ topo_after_queue(struct api_ctx *cx, const struct topo *t, const struct topo_wor
 	struct queue q;
 	int r = queue_load(cx, t->id, &q);
 
+	q.whole = true;
 	if (r == 0)
 		r = queue_apply(&q, t, w, -1, ret_after);
 	queue_fini(&q);
@@ -160,6 +164,7 @@ topo_queue_without(struct api_ctx *cx, const struct topo *t, const char *id,
 
 	if (r == 0)
 		r = queue_load(cx, t->id, &without);
+	with.whole = without.whole = true;
 	if (r == 0)
 		r = topology_world(cx->db, cx->conf->pool, t->id, &w, cx->e);
 	for (int i = 0; r == 0 && i < with.n; i++)
@@ -185,13 +190,40 @@ topo_queue_without(struct api_ctx *cx, const struct topo *t, const char *id,
 	return r;
 }
 
+/*
+ * The operation on what the queue leaves. What waits was validated when it was accepted, so at
+ * first only the end is; only if that fails, perhaps by one of those, each is validated again.
+ */
+static int
+try_op(struct api_ctx *cx, const struct topo *t, const struct topo_world *w, enum topo_op op,
+       const json_t *payload, struct topo_refusal *refusal)
+{
+	struct queue q;
+	int r = queue_load(cx, t->id, &q);
+
+	for (int whole = 0; r == 0 && whole < 2; whole++) {
+		struct topo *after = NULL;
+
+		q.whole = whole == 1;
+		r = queue_apply(&q, t, w, -1, &after);
+		if (r == 0)
+			r = topo_op_apply(after, op, payload, w, refusal, NULL);
+		topo_free(after);
+		if (whole == 1 || r != -EPERM || !refusal->issues)
+			break;
+		topo_refusal_fini(refusal);
+		r = 0;
+	}
+	queue_fini(&q);
+	return r;
+}
+
 int
 topo_enqueue(struct api_ctx *cx, const struct api_req *req, struct api_res *res, struct topo *t,
 	     enum topo_op op, const json_t *payload, char ret_id[ID_UUID_SIZE])
 {
 	struct topo_world w = {0};
 	struct topo_refusal refusal = {0};
-	struct topo *after = NULL;
 	int64_t pending = 0;
 	int r = mutation_count(cx->db, t->id, "pending", &pending, cx->e);
 
@@ -202,10 +234,7 @@ topo_enqueue(struct api_ctx *cx, const struct api_req *req, struct api_res *res,
 				(int)LIMIT_MUTATIONS_PENDING);
 	r = topology_world(cx->db, cx->conf->pool, t->id, &w, cx->e);
 	if (r == 0)
-		r = topo_after_queue(cx, t, &w, &after);
-	if (r == 0)
-		r = topo_op_apply(after, op, payload, &w, &refusal, NULL);
-	topo_free(after);
+		r = try_op(cx, t, &w, op, payload, &refusal);
 	topology_world_fini(&w);
 	if (r == -EPERM)
 		return topo_refused(res, &refusal);

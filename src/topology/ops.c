@@ -524,11 +524,10 @@ service_op(struct topo *t, enum topo_op op, const json_t *p, struct topo_refusal
 	return 0;
 }
 
-int
-topo_op_apply(struct topo *t, enum topo_op op, const json_t *payload, const struct topo_world *w,
-	      struct topo_refusal *ret, json_t **ret_restart)
+static int
+change(struct topo *t, enum topo_op op, const json_t *payload, const struct topo_world *w,
+       struct topo_refusal *ret, json_t *restart)
 {
-	json_t *restart = ret_restart ? json_array() : NULL;
 	int r = -EINVAL;
 
 	memset(ret, 0, sizeof(*ret));
@@ -546,6 +545,23 @@ topo_op_apply(struct topo *t, enum topo_op op, const json_t *payload, const stru
 	case TOPO_OP_SERVICE_CONFIG: r = service_op(t, op, payload, ret, restart); break;
 	case TOPO_OP_COUNT: break;
 	}
+	return r;
+}
+
+int
+topo_op_change(struct topo *t, enum topo_op op, const json_t *payload, const struct topo_world *w,
+	       struct topo_refusal *ret)
+{
+	return change(t, op, payload, w, ret, NULL);
+}
+
+int
+topo_op_apply(struct topo *t, enum topo_op op, const json_t *payload, const struct topo_world *w,
+	      struct topo_refusal *ret, json_t **ret_restart)
+{
+	json_t *restart = ret_restart ? json_array() : NULL;
+	int r = change(t, op, payload, w, ret, restart);
+
 	if (r == 0)
 		r = topo_op_validate(t, w, ret);
 	if (r < 0) {

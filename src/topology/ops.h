@@ -51,6 +51,10 @@ void topo_refusal_fini(struct topo_refusal *r);
 int topo_op_apply(struct topo *t, enum topo_op op, const json_t *payload,
 		  const struct topo_world *w, struct topo_refusal *ret_refusal,
 		  json_t **ret_restart) A_NODISCARD;
+/* Likewise without the validation: for an operation that was accepted before, when what follows
+ * validates the whole. */
+int topo_op_change(struct topo *t, enum topo_op op, const json_t *payload,
+		   const struct topo_world *w, struct topo_refusal *ret_refusal) A_NODISCARD;
 /* Validate after an edit: 0 or -EPERM with the contract's text `post-apply validation failed for
  * <id>: <codes>` and the issues. */
 int topo_op_validate(const struct topo *t, const struct topo_world *w,

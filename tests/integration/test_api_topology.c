@@ -667,6 +667,30 @@ leases(void **state)
 		"Timeout: lease lost 3 times");
 }
 
+/* A full queue: one more fits before the ceiling, and is still checked against all of it. */
+static void
+full_queue(void **state)
+{
+	struct world *w = *state;
+	char id[ID_UUID_SIZE];
+	struct topo *t = NULL;
+	json_t *payload = json_pack("{s:s, s:{}}", "decky", "web", "patch");
+
+	make_active(w, "t");
+	MUTATE("add_decky", "{\"name\":\"n\",\"lan\":\"inner\"}", 202, NULL);
+	assert_int_equal(db_begin_write(w->db, &w->e), 0);
+	assert_int_equal(topology_load(w->db, w->id, &t, &w->e), 1);
+	for (int i = 0; i < 998; i++)
+		assert_int_equal(
+			mutation_enqueue(w->db, t, "update_decky", payload, w->now, id, &w->e), 0);
+	assert_int_equal(db_commit(w->db, &w->e), 0);
+	topo_free(t);
+	json_decref(payload);
+	MUTATE("add_decky", "{\"name\":\"n\",\"lan\":\"inner\"}", 409, "decky 'n' already exists");
+	MUTATE("remove_decky", "{\"decky\":\"n\"}", 202, NULL);
+	MUTATE("remove_decky", "{\"decky\":\"db\"}", 409, "limit reached: mutations (1000)");
+}
+
 #define LIVE(handler, params, body, meanwhile, status, want)                                       \
 	check(w, __LINE__, call_query(w, handler, params, body, NULL, meanwhile), status, want)
 
@@ -733,6 +757,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(queues_and_applies, setup, teardown),
 		cmocka_unit_test_setup_teardown(teardown_overtakes, setup, teardown),
 		cmocka_unit_test_setup_teardown(leases, setup, teardown),
+		cmocka_unit_test_setup_teardown(full_queue, setup, teardown),
 		cmocka_unit_test_setup_teardown(live_services, setup, teardown),
 	};
 
