@@ -137,7 +137,7 @@ batch_end(struct buf *b, int64_t first, int64_t last, uint32_t rows, struct fram
 	r = buf_put(b, SV("]}"));
 	if (r == 0)
 		r = frame_new(SV("message"), last, buf_sv(b), &f);
-	if (r < 0)
+	if (r < 0 || !f)
 		return r;
 	f->first_id = first;
 	f->rows = rows;

@@ -141,7 +141,7 @@ on_checked(struct streams *s, int r, int64_t epoch)
 {
 	s->access = NULL;
 	if (r < 0) {
-		retry(s);
+		s->failing = true; /* the next poll tries again */
 		return;
 	}
 	s->epoch = s->epoch_min < epoch ? -1 : epoch;

@@ -53,7 +53,7 @@ grow(struct ring *r)
 
 	if (r->end - r->first < r->cap)
 		return 0;
-	v = calloc(cap, sizeof(*v));
+	v = calloc(cap, sizeof(struct frame *));
 	if (!v)
 		return -1;
 	for (uint64_t p = r->first; p < r->end; p++)
