@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 want=${1:-test}
-test_only='chromium clang clang-format clang-tidy libclang-rt-14-dev postgresql redis-tools telnet'
+test_only='chromium clang clang-format clang-tidy libclang-rt-14-dev postgresql redis-tools spin telnet'
 
 missing=
 for p in $(cat tools/packages.txt); do
