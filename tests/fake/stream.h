@@ -132,7 +132,7 @@ world_batch(const struct world *w, int64_t first, int64_t seq)
 			       (long long)i);
 	}
 	assert_true(strlen(data) + 3 < sizeof(data));
-	(void)strcat(data, "]}");
+	(void)snprintf(data + strlen(data), sizeof(data) - strlen(data), "]}");
 	assert_int_equal(frame_new(SV("row"), seq, sv_from(data), &f), 0);
 	f->first_id = first;
 	f->rows = rows;

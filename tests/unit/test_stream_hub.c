@@ -22,7 +22,8 @@ on_event(void *user, const struct sse_event *ev)
 	if (sv_search(ev->data, SV("reason")) != SIZE_MAX || sv_eq(ev->name, SV("resumed")))
 		(void)snprintf(s->text + at, sizeof(s->text) - at, "%.*s", (int)ev->data.n,
 			       ev->data.p);
-	(void)strcat(s->text, " ");
+	at = strlen(s->text);
+	(void)snprintf(s->text + at, sizeof(s->text) - at, " ");
 }
 
 static void
