@@ -44,6 +44,7 @@ struct decoy_io {
 	struct sv peer_ip;
 	uint16_t peer_port, port; /* port: the service's own one, whatever the socket is bound to */
 	enum decoy_pause pause;	  /* set by the service: the output appears after this wait */
+	uint32_t idle_ms;	  /* set by the service: from now on instead of its own idle_ms */
 };
 
 struct decoy_latency {

@@ -41,6 +41,7 @@ struct session {
 	uint64_t idle_due_ms, life_due_ms;
 	uint64_t started_ms;
 	uint64_t bytes_in, bytes_out;
+	uint32_t idle_ms;
 	uint64_t dice; /* noise of the latencies */
 	struct buf in, out;
 	bool eof;  /* the peer sends no more */
@@ -223,7 +224,7 @@ arm_next(struct session *s)
 static void
 renew(struct session *s)
 {
-	s->idle_due_ms = loop_now_ms(s->all->loop) + s->listener->service->idle_ms;
+	s->idle_due_ms = loop_now_ms(s->all->loop) + s->idle_ms;
 }
 
 static void
@@ -276,6 +277,18 @@ set_pause(struct session *s, enum decoy_pause pause)
 		log_plain(LV_ERR, "decoy.session.timer");
 }
 
+static void
+take_wishes(struct session *s, const struct decoy_io *io)
+{
+	if (io->idle_ms > 0) {
+		s->idle_ms = io->idle_ms;
+		renew(s);
+		if (!s->over)
+			arm_next(s);
+	}
+	set_pause(s, io->pause);
+}
+
 /* What a service's result means; true when the talk goes on. */
 static bool
 judge(struct session *s, int r)
@@ -310,7 +323,7 @@ talk(struct session *s)
 		r = svc->input(s->state, &io, (struct sv){s->in.p + at, s->in.n - at}, &used);
 		tell_service(s);
 		at += used;
-		set_pause(s, io.pause);
+		take_wishes(s, &io);
 		if (!judge(s, r))
 			break;
 		if (used == 0)
@@ -491,7 +504,7 @@ begin(struct session *s)
 		int r = svc->start(s->state, &io);
 
 		tell_service(s);
-		set_pause(s, io.pause);
+		take_wishes(s, &io);
 		(void)judge(s, r);
 	}
 	step(s);
@@ -512,6 +525,7 @@ sessions_accept(struct sessions *all, struct listener *l, int own_fd,
 	s->all = all;
 	s->listener = listener_ref(l);
 	s->fd = own_fd;
+	s->idle_ms = l->service->idle_ms;
 	s->started_ms = loop_now_ms(all->loop);
 	buf_init(&s->in, l->service->in_max);
 	buf_init(&s->out, l->service->out_max);
