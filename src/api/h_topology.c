@@ -16,7 +16,7 @@
 
 api_handler_fn h_topology_list, h_topology_generate, h_topology_blank, h_topology_get,
 	h_topology_issues, h_topology_delete, h_topology_deploy, h_topology_teardown,
-	h_topology_status_events;
+	h_topology_status_events, h_topology_reap_orphans;
 
 int
 h_topology_list(struct api_ctx *cx, const struct api_req *req, struct api_res *res)
@@ -398,4 +398,46 @@ h_topology_status_events(struct api_ctx *cx, const struct api_req *req, struct a
 	r = topology_status_events(cx->db, t->id, limit, &rows, NULL);
 	topo_free(t);
 	return r < 0 ? r : api_ok(res, 200, rows);
+}
+
+/*
+ * What a loopback driver holds are sockets of its own process, and every reconcile pass closes
+ * those of no known topology: there is nothing that could be left over. A driver that makes
+ * namespaces and networks is asked by its own process; one that is not part of this build cannot
+ * be.
+ */
+int
+h_topology_reap_orphans(struct api_ctx *cx, const struct api_req *req, struct api_res *res)
+{
+	json_t *live = NULL, *hosts = NULL, *errors, *host;
+	char text[160];
+	size_t i;
+	int r;
+
+	api_check_body(req, res, NULL, 0);
+	if (api_bad(res))
+		return 0;
+	r = topology_holding(cx->db, &live, cx->e);
+	if (r == 0)
+		r = host_list(cx->db, &hosts, cx->e);
+	if (r < 0) {
+		json_decref(live);
+		return r;
+	}
+	errors = json_array();
+	json_array_foreach(hosts, i, host)
+	{
+		const char *driver = json_get_text(host, "driver");
+
+		if (strcmp(driver, "loopback") == 0)
+			continue;
+		(void)snprintf(text, sizeof(text), "driver '%.32s' of host '%.64s' does not answer",
+			       driver, json_get_text(host, "name"));
+		(void)json_array_append_new(errors, json_string(text));
+	}
+	json_decref(hosts);
+	return api_ok(res, 200,
+		      json_pack("{s:o, s:[], s:[], s:[], s:o}", "live_prefixes", live,
+				"orphan_prefixes", "namespaces_removed", "networks_removed",
+				"errors", errors));
 }

@@ -31,7 +31,7 @@ topo_version_fits(const struct api_req *req, struct api_res *res, const struct t
 
 	if (json_is_integer(wanted)) {
 		expected = (uint64_t)json_integer_value(wanted);
-	} else if (query) {
+	} else if (query && !req->body) {
 		if (sv_u64(*query, INT64_MAX, &expected) < 0) {
 			api_bad_field(res, "query.expected_version", "expected a whole number");
 			(void)api_bad(res);

@@ -220,6 +220,15 @@ on_finished(struct job *job)
 	if (t->r == 0)
 		for (size_t i = 0; i < t->work.ngone; i++)
 			m->driver->ops->release(m->driver, t->work.gone[i]);
+	/* A configuration may have changed without a restart: it counts from the next one on. */
+	for (size_t i = 0; t->r == 0 && t->work.kind == WORK_MUTATION && i < t->work.wanted.n;
+	     i++) {
+		const struct netdrv_listener *l = &t->work.wanted.v[i].listener;
+
+		if (m->driver->ops->has(m->driver, l->id) &&
+		    m->driver->ops->learn(m->driver, l) < 0)
+			log_plain(LV_ERR, "mutator.memory");
+	}
 	if (t->work.kind == WORK_MUTATION)
 		start_reconcile_of(m, &t->work);
 	task_end(t);

@@ -58,7 +58,8 @@ struct netdrv_ops {
 		     void *user);
 	/*
 	 * Take over a listener that the decoy process has from our former life; the driver has no
-	 * descriptor of it until that process restarts. 0, -ENOMEM.
+	 * descriptor of it until that process restarts. Of one that is open here the description is
+	 * replaced, for its next start. 0, -ENOMEM.
 	 */
 	int (*learn)(struct netdrv *d, const struct netdrv_listener *l);
 	/* Closing what is not open is done, too. */

@@ -339,8 +339,16 @@ loopback_learn(struct netdrv *base, const struct netdrv_listener *l)
 	struct loopback *d = self(base);
 	struct socket_entry *s;
 
-	if (find_socket(d, l->id))
+	s = find_socket(d, l->id);
+	if (s) {
+		struct netdrv_listener fresh;
+
+		if (netdrv_listener_copy(l, &fresh) < 0)
+			return -ENOMEM;
+		netdrv_listener_fini(&s->want);
+		s->want = fresh;
 		return 0;
+	}
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;

@@ -519,3 +519,41 @@ host_known(struct db *db, const char *name, struct err *e)
 	db_reset(st);
 	return r;
 }
+
+int
+topology_holding(struct db *db, json_t **ret_ids, struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_TOPOLOGY_HOLDING);
+	json_t *ids = json_array();
+	int r;
+
+	while ((r = db_step(st, e)) > 0)
+		(void)json_array_append_new(ids, json_string(db_col_text(st, 0)));
+	db_reset(st);
+	if (r < 0) {
+		json_decref(ids);
+		return r;
+	}
+	*ret_ids = ids;
+	return 0;
+}
+
+int
+host_list(struct db *db, json_t **ret_rows, struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_HOST_LIST);
+	json_t *rows = json_array();
+	int r;
+
+	while ((r = db_step(st, e)) > 0)
+		(void)json_array_append_new(rows,
+					    json_pack("{s:s, s:s}", "name", db_col_text(st, 0),
+						      "driver", db_col_text(st, 1)));
+	db_reset(st);
+	if (r < 0) {
+		json_decref(rows);
+		return r;
+	}
+	*ret_rows = rows;
+	return 0;
+}

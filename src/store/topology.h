@@ -78,8 +78,13 @@ struct topology_ref {
 int topology_refs(struct db *db, const char *host, bool live, size_t max, struct topology_ref *ret,
 		  struct err *e) A_NODISCARD;
 
+/* Array of the ids of topologies for which a driver may hold something. */
+int topology_holding(struct db *db, json_t **ret_ids, struct err *e) A_NODISCARD;
+
 int host_register(struct db *db, const char *name, const char *driver, uint64_t now_ms,
 		  struct err *e) A_NODISCARD;
+/* Array of `{name, driver}` of all hosts that have registered. */
+int host_list(struct db *db, json_t **ret_rows, struct err *e) A_NODISCARD;
 /* 1 when a mutator of that host has registered. */
 int host_known(struct db *db, const char *name, struct err *e) A_NODISCARD;
 

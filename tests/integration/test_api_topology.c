@@ -26,11 +26,11 @@
 
 api_handler_fn h_topology_list, h_topology_generate, h_topology_blank, h_topology_get,
 	h_topology_issues, h_topology_delete, h_topology_deploy, h_topology_teardown,
-	h_topology_status_events, h_mutation_create, h_mutation_list, h_mutation_cancel,
-	h_catalog_next_subnet, h_catalog_next_ip, h_catalog_schema, h_edit_lan_create,
-	h_edit_lan_update, h_edit_lan_delete, h_edit_decky_create, h_edit_decky_update,
-	h_edit_decky_delete, h_edit_edge_create, h_edit_edge_delete, h_service_add,
-	h_service_remove, h_service_config, h_service_apply;
+	h_topology_status_events, h_topology_reap_orphans, h_mutation_create, h_mutation_list,
+	h_mutation_cancel, h_catalog_next_subnet, h_catalog_next_ip, h_catalog_schema,
+	h_edit_lan_create, h_edit_lan_update, h_edit_lan_delete, h_edit_decky_create,
+	h_edit_decky_update, h_edit_decky_delete, h_edit_edge_create, h_edit_edge_delete,
+	h_service_add, h_service_remove, h_service_config, h_service_apply;
 
 static uint16_t
 raised(const struct netdrv *d, uint16_t port)
@@ -543,8 +543,12 @@ deploys_and_tears_down(void **state)
 	assert_string_equal(topics(w), "decky.dmz-gateway.state changed status");
 	row = named(json_object_get(shown(w), "deckies"), "dmz-gateway");
 	assert_string_equal(json_get_text(row, "state"), "failed");
+	CALL(h_topology_reap_orphans, "", NULL, 200, NULL);
+	assert_int_equal(json_array_size(json_object_get(w->res.body, "live_prefixes")), 1);
 	CALL(h_topology_teardown, w->id, NULL, 202, NULL);
 	work_all(w, 0);
+	CALL(h_topology_reap_orphans, "", "{}", 200, NULL);
+	assert_int_equal(json_array_size(json_object_get(w->res.body, "live_prefixes")), 0);
 	CALL(h_topology_status_events, w->id, NULL, 200, NULL);
 	assert_int_equal(json_array_size(w->res.body), 4);
 	assert_string_equal(json_get_text(json_array_get(w->res.body, 0), "to_status"),
