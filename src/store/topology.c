@@ -410,13 +410,28 @@ update_edge(struct db *db, const struct topo_edge *edge, struct err *e)
 }
 
 static bool
+same_xy(const bool has_a[2], const double a[2], const bool has_b[2], const double b[2])
+{
+	for (int i = 0; i < 2; i++)
+		if (has_a[i] != has_b[i] || (has_a[i] && (a[i] < b[i] || a[i] > b[i])))
+			return false;
+	return true;
+}
+
+static bool
+same_lan(const struct topo_lan *a, const struct topo_lan *b)
+{
+	return strcmp(a->name, b->name) == 0 && strcmp(a->subnet, b->subnet) == 0 &&
+	       a->is_dmz == b->is_dmz && same_xy(a->has_xy, a->xy, b->has_xy, b->xy);
+}
+
+static bool
 same_decky(const struct topo_decky *a, const struct topo_decky *b)
 {
 	return strcmp(a->name, b->name) == 0 && strcmp(a->archetype, b->archetype) == 0 &&
 	       a->forwards_l3 == b->forwards_l3 && strcmp(a->home_lan_id, b->home_lan_id) == 0 &&
 	       a->state == b->state && strcmp(a->host_addr, b->host_addr) == 0 &&
-	       memcmp(a->has_xy, b->has_xy, sizeof(a->has_xy)) == 0 &&
-	       memcmp(a->xy, b->xy, sizeof(a->xy)) == 0 && !a->last_error == !b->last_error &&
+	       same_xy(a->has_xy, a->xy, b->has_xy, b->xy) && !a->last_error == !b->last_error &&
 	       (!a->last_error || strcmp(a->last_error, b->last_error) == 0) &&
 	       json_equal(a->services, b->services) &&
 	       json_equal(a->service_config, b->service_config) &&
@@ -458,7 +473,7 @@ topology_write_rows(struct db *db, const struct topo *before, const struct topo 
 
 		if (!old)
 			r = insert_lan(db, after, lan, e);
-		else if (memcmp(old, lan, sizeof(*lan)) != 0)
+		else if (!same_lan(old, lan))
 			r = update_lan(db, lan, e);
 	}
 	for (size_t i = 0; r == 0 && i < after->ndeckies; i++) {

@@ -12,7 +12,7 @@
 #include "util/sv.h"
 
 #define TEXT_MAX 255
-#define AREA_MAX (64 * 1024)
+#define AREA_MAX (UINT64_C(64) * 1024)
 
 static json_t *catalog;
 static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -139,6 +139,8 @@ random_services(struct making *m)
 		if (n < ARRAY_LEN(names) && catalog_available(name))
 			names[n++] = name;
 	}
+	if (n == 0)
+		return json_array();
 	for (int attempt = 0; attempt < 20; attempt++) {
 		unsigned want = 1 + rng_below(&m->rng, n < 3 ? n : 3);
 		uint64_t set = 0;

@@ -94,7 +94,7 @@ bool topo_status_may(enum topo_status from, enum topo_status to);
 struct topo *topo_new(void);
 void topo_free(struct topo *t);
 /* A deep copy, or NULL without memory. */
-struct topo *topo_copy(const struct topo *t);
+struct topo *topo_copy(const struct topo *src);
 
 /* Room for one more row at the end, zeroed (a decky gets its empty JSON values); NULL without
  * memory. Pointers to rows of the kind become invalid. */

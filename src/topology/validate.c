@@ -155,9 +155,9 @@ index_edges(struct index *x, const struct topo *t)
 
 		memcpy(lan.id, t->edges[i].lan_id, sizeof(lan.id));
 		memcpy(decky.uuid, t->edges[i].decky_uuid, sizeof(decky.uuid));
-		found_lan = bsearch(&lan_key, x->lans, t->nlans, sizeof(*x->lans), by_lan_id);
-		found_decky = bsearch(&decky_key, x->deckies, t->ndeckies, sizeof(*x->deckies),
-				      by_decky_uuid);
+		found_lan = bsearch(&lan_key, x->lans, t->nlans, sizeof(void *), by_lan_id);
+		found_decky =
+			bsearch(&decky_key, x->deckies, t->ndeckies, sizeof(void *), by_decky_uuid);
 		x->lan_of[i] = found_lan ? (size_t)(*found_lan - t->lans) : NOWHERE;
 		x->decky_of[i] = found_decky ? (size_t)(*found_decky - t->deckies) : NOWHERE;
 		if (found_decky)
@@ -170,9 +170,9 @@ static int
 index_make(struct index *x, const struct topo *t)
 {
 	*x = (struct index){
-		.lans = calloc(t->nlans + 1, sizeof(*x->lans)),
-		.deckies = calloc(t->ndeckies + 1, sizeof(*x->deckies)),
-		.edges = calloc(t->nedges + 1, sizeof(*x->edges)),
+		.lans = calloc(t->nlans + 1, sizeof(void *)),
+		.deckies = calloc(t->ndeckies + 1, sizeof(void *)),
+		.edges = calloc(t->nedges + 1, sizeof(void *)),
 		.lan_of = calloc(t->nedges + 1, sizeof(*x->lan_of)),
 		.decky_of = calloc(t->nedges + 1, sizeof(*x->decky_of)),
 		.degree = calloc(t->ndeckies + 1, sizeof(*x->degree)),
@@ -183,10 +183,10 @@ index_make(struct index *x, const struct topo *t)
 		x->lans[i] = &t->lans[i];
 	for (size_t i = 0; i < t->ndeckies; i++)
 		x->deckies[i] = &t->deckies[i];
-	qsort(x->lans, t->nlans, sizeof(*x->lans), by_lan_id);
-	qsort(x->deckies, t->ndeckies, sizeof(*x->deckies), by_decky_uuid);
+	qsort(x->lans, t->nlans, sizeof(void *), by_lan_id);
+	qsort(x->deckies, t->ndeckies, sizeof(void *), by_decky_uuid);
 	index_edges(x, t);
-	qsort(x->edges, t->nedges, sizeof(*x->edges), by_address);
+	qsort(x->edges, t->nedges, sizeof(void *), by_address);
 	return 0;
 }
 
@@ -276,7 +276,7 @@ check_services(struct report *r, const struct topo_decky *d)
 static void
 check_deckies(struct report *r, const struct topo *t, struct index *x)
 {
-	qsort(x->deckies, t->ndeckies, sizeof(*x->deckies), by_decky_name);
+	qsort(x->deckies, t->ndeckies, sizeof(void *), by_decky_name);
 	for (size_t i = 1; i < t->ndeckies; i++)
 		if (by_decky_name(&x->deckies[i - 1], &x->deckies[i]) == 0)
 			issue(r, CODE_DECKY_NAME_DUP, "decky", x->deckies[i]->name,
