@@ -107,8 +107,9 @@ call_new(struct api_state *state, struct http_req *http, uint64_t unix_ms, uint6
 		c->req.nparams = c->match.nparams;
 	}
 	if (c->route && c->route->role != API_OPEN && c->route->stream == API_STREAM_NONE)
-		c->token = auth_token_check(state->secret, auth_bearer(c->req.authorization),
-					    unix_ms, &c->claims);
+		c->token =
+			token_cache_check(state->tokens, state->secret,
+					  auth_bearer(c->req.authorization), unix_ms, &c->claims);
 	*ret_call = c;
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include "api/router.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -108,20 +109,36 @@ cut(struct sv path, char *store, struct segments *ret)
 	return 0;
 }
 
+/* The patterns cut at their slashes, once: every request is compared with all of them. */
+static struct segments patterns[ARRAY_LEN(router_table)];
+static pthread_once_t patterns_once = PTHREAD_ONCE_INIT;
+
+static void
+cut_patterns(void)
+{
+	for (size_t i = 0; i < router_count; i++) {
+		struct sv rest = sv_drop(sv_from(router_table[i].path), 1);
+		struct segments *s = &patterns[i];
+
+		do
+			s->v[s->n++] = sv_cut(&rest, '/');
+		while (rest.n && s->n < ROUTER_SEGMENTS_MAX);
+	}
+}
+
 /* 0: no match. Otherwise a rank in which an earlier literal counts more than all later ones. */
 static uint32_t
-rank(const char *pattern, const struct segments *path, struct sv *params, unsigned *ret_nparams)
+rank(const struct segments *pattern, const struct segments *path, struct sv *params,
+     unsigned *ret_nparams)
 {
-	struct sv rest = sv_drop(sv_from(pattern), 1);
 	uint32_t found = 1;
 	unsigned np = 0;
 
+	if (pattern->n != path->n)
+		return 0;
 	for (unsigned i = 0; i < path->n; i++) {
-		bool last = sv_find(rest, '/') == rest.n;
-		struct sv want = sv_cut(&rest, '/');
+		struct sv want = pattern->v[i];
 
-		if (last != (i + 1 == path->n))
-			return 0;
 		if (want.n && want.p[0] == '{') {
 			if (path->v[i].n == 0 || np == API_PARAMS_MAX)
 				return 0;
@@ -158,7 +175,7 @@ pick(struct sv method, const struct segments *path, uint32_t best, struct router
 		const struct route *r = &router_table[i];
 		bool get = strcmp(r->method, "GET") == 0 && r->stream == API_STREAM_NONE;
 
-		if (rank(r->path, path, unused, &nunused) != best)
+		if (rank(&patterns[i], path, unused, &nunused) != best)
 			continue;
 		allow(m, r->method);
 		if (get)
@@ -181,12 +198,13 @@ router_match(struct sv method, struct sv path, char *store, struct router_match 
 	struct segments segments;
 	uint32_t best = 0;
 
+	(void)pthread_once(&patterns_once, cut_patterns);
 	if (cut(path, store, &segments) < 0)
 		goto out;
 	for (size_t i = 0; i < router_count; i++) {
 		struct sv params[API_PARAMS_MAX] = {0};
 		unsigned nparams = 0;
-		uint32_t got = rank(router_table[i].path, &segments, params, &nparams);
+		uint32_t got = rank(&patterns[i], &segments, params, &nparams);
 
 		if (got <= best)
 			continue;

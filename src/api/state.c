@@ -94,9 +94,11 @@ api_state_init(struct api_state *s, const struct conf *conf, struct err *e)
 	s->secret = sv_from(s->secret_text);
 	s->limiter = limiter_new(LIMIT_LIMITER_KEYS);
 	s->tickets = ticket_table_new(LIMIT_TICKETS_PER_USER, LIMIT_TICKETS);
+	s->tokens = token_cache_new();
 	s->openapi = doc_openapi();
 	s->docs = doc_page();
-	if (!s->limiter || !s->tickets || !s->openapi || !s->docs || metrics_init(&s->metrics) < 0)
+	if (!s->limiter || !s->tickets || !s->tokens || !s->openapi || !s->docs ||
+	    metrics_init(&s->metrics) < 0)
 		return err_set(e, -ENOMEM, "out of memory");
 	return 0;
 }
@@ -106,6 +108,7 @@ api_state_fini(struct api_state *s)
 {
 	limiter_free(s->limiter);
 	ticket_table_free(s->tickets);
+	token_cache_free(s->tokens);
 	metrics_fini(&s->metrics);
 	free(s->openapi);
 	free(s->docs);

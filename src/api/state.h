@@ -16,6 +16,7 @@
 #include "api/limiter.h"
 #include "api/metrics.h"
 #include "api/ticket.h"
+#include "api/token_cache.h"
 #include "bus/client.h"
 #include "store/worker.h"
 #include "util/conf.h"
@@ -59,6 +60,7 @@ struct api_state {
 	struct sv secret;	      /* any thread */
 	struct limiter *limiter;      /* any thread */
 	struct ticket_table *tickets; /* any thread */
+	struct token_cache *tokens;   /* any thread */
 	atomic_bool bus_connected;    /* any thread */
 	bool bus_null;		      /* any thread */
 	pid_t supervisor;	      /* any thread: our parent, when it is one; else 0 */

@@ -18,13 +18,26 @@ struct sqlite_stmt {
 	struct db_stmt base;
 	sqlite3_stmt *st;
 	int bind_error;
-	bool done; /* stepped to its end and not reset */
+	bool done;    /* stepped to its end and not reset */
+	bool touched; /* bound or stepped since its last reset */
+};
+
+/* What every transaction says; taken by sqlite_run by their text. */
+enum word { WORD_BEGIN, WORD_BEGIN_WRITE, WORD_COMMIT, WORD_ROLLBACK, WORD_LOOK, WORD_COUNT };
+
+static const char *const words[WORD_COUNT] = {
+	[WORD_BEGIN] = "BEGIN",
+	[WORD_BEGIN_WRITE] = "BEGIN IMMEDIATE",
+	[WORD_COMMIT] = "COMMIT",
+	[WORD_ROLLBACK] = "ROLLBACK",
+	[WORD_LOOK] = "SELECT 1 FROM sqlite_master LIMIT 1",
 };
 
 struct sqlite_db {
 	struct db base;
 	sqlite3 *conn;
 	struct sqlite_stmt stmts[Q_COUNT];
+	sqlite3_stmt *words[WORD_COUNT]; /* each prepared when it is first said */
 };
 
 static sqlite3 *
@@ -134,6 +147,8 @@ sqlite_close(struct db *base)
 
 	for (unsigned q = 0; q < Q_COUNT; q++)
 		(void)sqlite3_finalize(db->stmts[q].st);
+	for (unsigned w = 0; w < WORD_COUNT; w++)
+		(void)sqlite3_finalize(db->words[w]);
 	(void)sqlite3_close(db->conn);
 	free(db);
 }
@@ -173,11 +188,35 @@ sqlite_prepare(struct db *base, enum db_query q, struct err *e)
 	return check_params(st->st, e);
 }
 
+/* Preparing costs more than running for statements as small as these. */
+static int
+say(struct db *base, enum word w, struct err *e)
+{
+	struct sqlite_db *db = (struct sqlite_db *)(void *)base;
+	int r = SQLITE_OK;
+
+	if (!db->words[w])
+		r = sqlite3_prepare_v3(db->conn, words[w], -1, SQLITE_PREPARE_PERSISTENT,
+				       &db->words[w], NULL);
+	if (r == SQLITE_OK)
+		r = sqlite3_step(db->words[w]);
+	if (r == SQLITE_ROW || r == SQLITE_DONE)
+		r = SQLITE_OK;
+	if (r != SQLITE_OK)
+		r = failure(db->conn, r, e);
+	(void)sqlite3_reset(db->words[w]);
+	return r;
+}
+
 static int
 sqlite_run(struct db *db, const char *sql, struct err *e)
 {
-	int r = sqlite3_exec(conn_of(db), sql, NULL, NULL, NULL);
+	int r;
 
+	for (unsigned w = 0; w < WORD_COUNT; w++)
+		if (strcmp(sql, words[w]) == 0)
+			return say(db, (enum word)w, e);
+	r = sqlite3_exec(conn_of(db), sql, NULL, NULL, NULL);
 	return r == SQLITE_OK ? 0 : failure(conn_of(db), r, e);
 }
 
@@ -201,15 +240,14 @@ sqlite_scalar(struct db *db, const char *sql, int64_t missing, int64_t *ret, str
 static int
 sqlite_begin(struct db *db, bool write, struct err *e)
 {
-	int64_t ignored;
-	int r = sqlite_run(db, write ? "BEGIN IMMEDIATE" : "BEGIN", e);
+	int r = say(db, write ? WORD_BEGIN_WRITE : WORD_BEGIN, e);
 
 	/* A deferred transaction takes its snapshot at the first read: take it now, as the caller
 	 * was promised. */
 	if (r == 0 && !write) {
-		r = sqlite_scalar(db, "SELECT 1 FROM sqlite_master LIMIT 1", 0, &ignored, e);
+		r = say(db, WORD_LOOK, e);
 		if (r < 0)
-			(void)sqlite_run(db, "ROLLBACK", NULL);
+			(void)say(db, WORD_ROLLBACK, NULL);
 	}
 	return r;
 }
@@ -217,6 +255,7 @@ sqlite_begin(struct db *db, bool write, struct err *e)
 static void
 note_bind(struct db_stmt *st, int r)
 {
+	stmt_of(st)->touched = true;
 	if (r != SQLITE_OK)
 		stmt_of(st)->bind_error = r;
 }
@@ -257,6 +296,7 @@ sqlite_step(struct db_stmt *base, struct err *e)
 	/* sqlite3_step would silently start a finished statement again. */
 	if (st->done)
 		return 0;
+	st->touched = true;
 	r = sqlite3_step(st->st);
 	if (r == SQLITE_ROW)
 		return 1;
@@ -278,10 +318,14 @@ sqlite_reset(struct db_stmt *base)
 {
 	struct sqlite_stmt *st = stmt_of(base);
 
+	/* The end of a transaction resets every statement, and few of them were used. */
+	if (!st->touched)
+		return;
 	(void)sqlite3_reset(st->st);
 	(void)sqlite3_clear_bindings(st->st);
 	st->bind_error = 0;
 	st->done = false;
+	st->touched = false;
 }
 
 static bool

@@ -13,6 +13,7 @@
 #include <sodium.h>
 
 #include "api/auth.h"
+#include "api/token_cache.h"
 #include "util/attr.h"
 #include "util/buf.h"
 
@@ -410,6 +411,46 @@ setup(void **state)
 	return auth_setup();
 }
 
+static void
+remembers_only_verified_tokens(void **state)
+{
+	struct token_cache *cache = token_cache_new();
+	char *good = forge(GOOD, JWT_ALG_HS256, secret), *bad = strdup(good);
+	struct auth_claims c, again;
+	size_t n = strlen(good);
+
+	(void)state;
+	assert_non_null(cache);
+	assert_non_null(bad);
+	assert_int_equal(token_cache_check(cache, secret, sv_from(good), NOW_MS, &c), AUTH_OK);
+	assert_int_equal(token_cache_hits(cache), 0);
+	assert_int_equal(token_cache_check(cache, secret, sv_from(good), NOW_MS, &again), AUTH_OK);
+	assert_int_equal(token_cache_hits(cache), 1);
+	assert_memory_equal(&c, &again, sizeof(c));
+	/* It is asked for its end every time. */
+	assert_int_equal(token_cache_check(cache, secret, sv_from(good), c.exp_ms, &again),
+			 AUTH_EXPIRED);
+	/* Every other text is verified, and refused every time. */
+	for (size_t i = 0; i < n; i++) {
+		bad[i] = good[i] == 'A' ? 'B' : 'A';
+		for (unsigned twice = 0; twice < 2; twice++)
+			assert_int_equal(
+				token_cache_check(cache, secret, (struct sv){bad, n}, NOW_MS,
+						  &again),
+				auth_token_check(secret, (struct sv){bad, n}, NOW_MS, &again));
+		bad[i] = good[i];
+		assert_int_equal(
+			token_cache_check(cache, secret, (struct sv){good, i}, NOW_MS, &again),
+			AUTH_INVALID);
+	}
+	assert_int_equal(token_cache_check(cache, secret, (struct sv){NULL, 0}, NOW_MS, &again),
+			 AUTH_INVALID);
+	assert_int_equal(token_cache_check(NULL, secret, sv_from(good), NOW_MS, &again), AUTH_OK);
+	free(good);
+	free(bad);
+	token_cache_free(cache);
+}
+
 int
 main(void)
 {
@@ -425,6 +466,7 @@ main(void)
 		cmocka_unit_test(streams_have_three_ways_in),
 		cmocka_unit_test(passwords_verify),
 		cmocka_unit_test(results_have_statuses_and_texts),
+		cmocka_unit_test(remembers_only_verified_tokens),
 	};
 
 	return cmocka_run_group_tests_name("api_auth", tests, setup, NULL);
