@@ -131,7 +131,7 @@ conn_close(struct http_conn *c)
 	(void)close(c->fd);
 	c->fd = -1;
 	list_unlink(&c->link);
-	c->server->counters.open--;
+	http_server_leave(c->server);
 	answered(c);
 	if (was == CONN_STREAM)
 		c->stream_ops->on_close(c->stream_user, stream_of(c));
@@ -584,8 +584,7 @@ http_conn_open(struct http_server *s, int own_fd, const char *peer)
 	buf_init(&c->out, SIZE_MAX / 2);
 	list_append(&s->conns, &c->link);
 	s->counters.accepted++;
-	s->counters.open++;
-	if (s->counters.open > s->options.max_connections) {
+	if (!http_server_enter(s)) {
 		s->counters.refused_busy++;
 		refuse(c, 503, "Server busy");
 		return;

@@ -22,6 +22,10 @@ struct http_server {
 	uint64_t date_s;
 };
 
+/* A connection more, or one less. False: it is one too many, by either ceiling. */
+bool http_server_enter(struct http_server *s);
+void http_server_leave(struct http_server *s);
+
 /* Takes the descriptor over, also on failure. */
 void http_conn_open(struct http_server *s, int own_fd, const char *peer);
 /* Idle ones close now, others after their answer. */

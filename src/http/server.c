@@ -32,6 +32,24 @@ peer_text(const struct sockaddr_storage *addr, char dst[46])
 		(void)inet_ntop(AF_INET6, &v6->sin6_addr, dst, 46);
 }
 
+bool
+http_server_enter(struct http_server *s)
+{
+	const struct http_options *o = &s->options;
+	unsigned all = o->all ? atomic_fetch_add(o->all, 1) : 0;
+
+	s->counters.open++;
+	return s->counters.open <= o->max_connections && (!o->all || all < o->max_all);
+}
+
+void
+http_server_leave(struct http_server *s)
+{
+	s->counters.open--;
+	if (s->options.all)
+		atomic_fetch_sub(s->options.all, 1);
+}
+
 static void
 on_accept(struct loop_io *io, uint32_t events)
 {

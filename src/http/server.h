@@ -9,6 +9,7 @@
  * its peer has gone.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -73,6 +74,10 @@ struct http_options {
 	const char *host;
 	uint16_t port;		  /* 0: a free one */
 	unsigned max_connections; /* at it: 503 `Server busy`, closed */
+	/* Several servers with one more ceiling for all of them together: they count here; NULL:
+	 * none. Borrowed. */
+	atomic_uint *all;
+	unsigned max_all;
 	size_t body_max;
 	bool reuse_port; /* SO_REUSEPORT: several servers, one a thread, on one port */
 };

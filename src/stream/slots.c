@@ -3,6 +3,8 @@
 #include "stream/slots.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +12,10 @@
 #define BUCKETS 256
 
 struct slots {
+	pthread_mutex_t lock;
 	struct slot *bucket[BUCKETS];
 	uint64_t refused;
+	atomic_uint all; /* slots held */
 };
 
 int
@@ -21,6 +25,7 @@ slots_new(struct slots **ret_slots)
 
 	if (!s)
 		return -ENOMEM;
+	(void)pthread_mutex_init(&s->lock, NULL);
 	*ret_slots = s;
 	return 0;
 }
@@ -28,6 +33,9 @@ slots_new(struct slots **ret_slots)
 void
 slots_free(struct slots *s)
 {
+	if (!s)
+		return;
+	(void)pthread_mutex_destroy(&s->lock);
 	free(s);
 }
 
@@ -51,8 +59,8 @@ find(const struct slots *s, const char *user)
 	return it;
 }
 
-int
-slot_take(struct slots *s, const char *user, unsigned max, struct slot **ret_slot)
+static int
+take(struct slots *s, const char *user, unsigned max, struct slot **ret_slot)
 {
 	struct slot *it = find(s, user);
 
@@ -72,33 +80,74 @@ slot_take(struct slots *s, const char *user, unsigned max, struct slot **ret_slo
 		*bucket = it;
 	}
 	it->held++;
+	atomic_fetch_add(&s->all, 1);
 	*ret_slot = it;
 	return 0;
 }
 
-void
-slot_drop(struct slot *slot)
+int
+slot_take(struct slots *s, const char *user, unsigned max, struct slot **ret_slot)
+{
+	int r;
+
+	(void)pthread_mutex_lock(&s->lock);
+	r = take(s, user, max, ret_slot);
+	(void)pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+static void
+unlink_slot(struct slots *s, struct slot *slot)
 {
 	struct slot **at;
 
-	if (!slot || --slot->held > 0)
-		return;
-	for (at = &slot->of->bucket[hash(slot->user)]; *at != slot; at = &(*at)->next)
+	for (at = &s->bucket[hash(slot->user)]; *at != slot; at = &(*at)->next)
 		;
 	*at = slot->next;
 	free(slot);
 }
 
-uint64_t
-slots_refused(const struct slots *s)
+void
+slot_drop(struct slot *slot)
 {
-	return s->refused;
+	struct slots *s;
+
+	if (!slot)
+		return;
+	s = slot->of;
+	(void)pthread_mutex_lock(&s->lock);
+	if (--slot->held == 0)
+		unlink_slot(s, slot);
+	atomic_fetch_sub(&s->all, 1);
+	(void)pthread_mutex_unlock(&s->lock);
 }
 
 unsigned
-slots_held(const struct slots *s, const char *user)
+slots_all(const struct slots *s)
 {
-	const struct slot *it = find(s, user);
+	return atomic_load(&s->all);
+}
 
-	return it ? it->held : 0;
+uint64_t
+slots_refused(struct slots *s)
+{
+	uint64_t n;
+
+	(void)pthread_mutex_lock(&s->lock);
+	n = s->refused;
+	(void)pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
+unsigned
+slots_held(struct slots *s, const char *user)
+{
+	const struct slot *it;
+	unsigned n;
+
+	(void)pthread_mutex_lock(&s->lock);
+	it = find(s, user);
+	n = it ? it->held : 0;
+	(void)pthread_mutex_unlock(&s->lock);
+	return n;
 }

@@ -232,17 +232,33 @@ on_wake(struct loop_io *io, uint32_t events)
 }
 
 int
-loop_wake_init(struct loop *l, struct loop_wake *w, loop_wake_fn *fn, void *user)
+loop_wake_open(struct loop_wake *w)
 {
 	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	int r;
 
 	if (fd < 0)
 		return -errno;
-	*w = (struct loop_wake){.fn = fn, .user = user};
-	r = loop_io_set(l, &w->io, fd, EPOLLIN, on_wake, w);
+	*w = (struct loop_wake){.io.fd = fd, .open = true};
+	return 0;
+}
+
+int
+loop_wake_serve(struct loop *l, struct loop_wake *w, loop_wake_fn *fn, void *user)
+{
+	w->fn = fn;
+	w->user = user;
+	return loop_io_set(l, &w->io, w->io.fd, EPOLLIN, on_wake, w);
+}
+
+int
+loop_wake_init(struct loop *l, struct loop_wake *w, loop_wake_fn *fn, void *user)
+{
+	int r = loop_wake_open(w);
+
+	if (r == 0)
+		r = loop_wake_serve(l, w, fn, user);
 	if (r < 0)
-		(void)close(fd);
+		loop_wake_fini(w);
 	return r;
 }
 
@@ -259,12 +275,11 @@ loop_wake_ring(struct loop_wake *w)
 void
 loop_wake_fini(struct loop_wake *w)
 {
-	int fd = w->io.fd;
-
-	if (!w->io.loop)
+	if (!w->open)
 		return;
 	loop_io_clear(&w->io);
-	(void)close(fd);
+	(void)close(w->io.fd);
+	w->open = false;
 }
 
 static void

@@ -47,6 +47,7 @@ struct loop_timer {
 /* An eventfd that any thread may ring; the function runs on the loop's thread. */
 struct loop_wake {
 	struct loop_io io;
+	bool open;
 	loop_wake_fn *fn;
 	void *user;
 };
@@ -77,7 +78,11 @@ int loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms, loop
 		   void *user) A_NODISCARD;
 void loop_timer_clear(struct loop_timer *t);
 
-/* 0 or a negative errno. */
+/* Make the descriptor; it may be rung from here on. 0 or a negative errno. */
+int loop_wake_open(struct loop_wake *w) A_NODISCARD;
+/* On the loop's thread: call the function when it is, or was, rung. 0 or a negative errno. */
+int loop_wake_serve(struct loop *l, struct loop_wake *w, loop_wake_fn *fn, void *user) A_NODISCARD;
+/* Both. 0 or a negative errno. */
 int loop_wake_init(struct loop *l, struct loop_wake *w, loop_wake_fn *fn, void *user) A_NODISCARD;
 /* Safe from any thread. */
 void loop_wake_ring(struct loop_wake *w);

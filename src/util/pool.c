@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads for blocking work. The one place with locks: two queues and their mutex. */
+/* Threads for blocking work: a queue under a mutex; answers go to inboxes. */
 #include "util/pool.h"
 
 #include <errno.h>
@@ -23,11 +23,11 @@ struct pool {
 	struct pool_ops ops;
 	pthread_mutex_t lock;
 	pthread_cond_t work, ready;
-	struct queue todo, done;
+	struct queue todo;
 	unsigned queue_max, nthreads;
 	uint64_t refused;
 	bool stopping;
-	struct loop_wake wake;
+	struct inbox *home; /* of the loop that made the pool */
 	struct thread threads[];
 };
 
@@ -75,10 +75,8 @@ thread_main(void *arg)
 		}
 		(void)pthread_mutex_unlock(&p->lock);
 		job->run(job, t->state);
+		inbox_post(job->to, &job->answer);
 		(void)pthread_mutex_lock(&p->lock);
-		queue_push(&p->done, job);
-		if (p->done.n == 1)
-			loop_wake_ring(&p->wake);
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	if (r == 0 && p->ops.fini)
@@ -87,24 +85,11 @@ thread_main(void *arg)
 }
 
 static void
-deliver(struct pool *p)
+deliver(struct inbox_item *item)
 {
-	struct pool_job *job;
+	struct pool_job *job = CONTAINER_OF(item, struct pool_job, answer);
 
-	for (;;) {
-		(void)pthread_mutex_lock(&p->lock);
-		job = queue_pop(&p->done);
-		(void)pthread_mutex_unlock(&p->lock);
-		if (!job)
-			return;
-		job->done(job);
-	}
-}
-
-static void
-on_wake(struct loop_wake *w)
-{
-	deliver(w->user);
+	job->done(job);
 }
 
 static int
@@ -142,15 +127,14 @@ pool_new(struct loop *l, unsigned threads, unsigned queue_max, const struct pool
 	p->ops = *ops;
 	p->queue_max = queue_max;
 	p->todo.last = &p->todo.first;
-	p->done.last = &p->done.first;
 	(void)pthread_mutex_init(&p->lock, NULL);
 	(void)pthread_cond_init(&p->work, NULL);
 	(void)pthread_cond_init(&p->ready, NULL);
-	r = loop_wake_init(l, &p->wake, on_wake, p);
+	r = inbox_new(&p->home, e);
+	if (r == 0)
+		r = inbox_serve(p->home, l);
 	if (r == 0)
 		r = start_threads(p, threads, e);
-	else
-		(void)err_set(e, r, "cannot make an eventfd");
 	if (r < 0) {
 		pool_free(p);
 		return r;
@@ -160,10 +144,12 @@ pool_new(struct loop *l, unsigned threads, unsigned queue_max, const struct pool
 }
 
 int
-pool_submit(struct pool *p, struct pool_job *job)
+pool_submit_to(struct pool *p, struct pool_job *job, struct inbox *to)
 {
 	int r = 0;
 
+	job->to = to;
+	job->answer.fn = deliver;
 	(void)pthread_mutex_lock(&p->lock);
 	if (p->todo.n >= p->queue_max || p->stopping) {
 		p->refused++;
@@ -174,6 +160,12 @@ pool_submit(struct pool *p, struct pool_job *job)
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	return r;
+}
+
+int
+pool_submit(struct pool *p, struct pool_job *job)
+{
+	return pool_submit_to(p, job, p->home);
 }
 
 unsigned
@@ -199,7 +191,7 @@ pool_refused(struct pool *p)
 }
 
 void
-pool_free(struct pool *p)
+pool_stop(struct pool *p)
 {
 	if (!p)
 		return;
@@ -209,8 +201,18 @@ pool_free(struct pool *p)
 	(void)pthread_mutex_unlock(&p->lock);
 	for (unsigned i = 0; i < p->nthreads; i++)
 		(void)pthread_join(p->threads[i].id, NULL);
-	deliver(p);
-	loop_wake_fini(&p->wake);
+	p->nthreads = 0;
+	if (p->home)
+		inbox_run(p->home);
+}
+
+void
+pool_free(struct pool *p)
+{
+	if (!p)
+		return;
+	pool_stop(p);
+	inbox_free(p->home);
 	(void)pthread_cond_destroy(&p->work);
 	(void)pthread_cond_destroy(&p->ready);
 	(void)pthread_mutex_destroy(&p->lock);

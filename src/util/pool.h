@@ -4,13 +4,14 @@
 
 /*
  * A few threads for work that blocks (SQL, password hashing), fed by a bounded queue and answered
- * on the loop. The only threads of a process besides the loop's.
+ * on the loop that asked.
  */
 
 #include <stdint.h>
 
 #include "util/attr.h"
 #include "util/err.h"
+#include "util/inbox.h"
 #include "util/loop.h"
 
 struct pool;
@@ -25,7 +26,10 @@ struct pool_job {
 	pool_run_fn *run;
 	pool_done_fn *done;
 	void *user;
-	struct pool_job *next; /* the pool's */
+	/* The pool's. */
+	struct pool_job *next;
+	struct inbox *to;
+	struct inbox_item answer;
 };
 
 struct pool_ops {
@@ -43,9 +47,17 @@ int pool_new(struct loop *l, unsigned threads, unsigned queue_max, const struct 
 /* 0, or -EBUSY when queue_max jobs wait or the pool is being freed (counted; nothing was queued).
  * The job must live until its done. */
 int pool_submit(struct pool *p, struct pool_job *job) A_NODISCARD;
+/* The same from another thread, with `done` on the loop that serves `to`. */
+int pool_submit_to(struct pool *p, struct pool_job *job, struct inbox *to) A_NODISCARD;
 unsigned pool_depth(struct pool *p);
 uint64_t pool_refused(struct pool *p);
-/* Finish what is queued, deliver every done, join the threads. */
+/*
+ * Loop that made it: finish what is queued, join the threads, deliver the answers of this loop;
+ * those of others are in their inboxes when it returns. Nothing can be submitted afterwards
+ * (-EBUSY). Once or more; NULL is fine.
+ */
+void pool_stop(struct pool *p);
+/* Likewise, and free it. Nobody may submit any more. */
 void pool_free(struct pool *p);
 
 #endif
