@@ -201,6 +201,15 @@ on_stream_bytes(char *p, size_t size, size_t n, void *user)
 	return f->fn(f->user, (struct sv){p, size * n}) == 0 ? size * n : 0;
 }
 
+static int
+on_stream_pause(void *user, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+	const struct following *f = user;
+
+	(void)a, (void)b, (void)c, (void)d;
+	return f->fn(f->user, (struct sv){NULL, 0});
+}
+
 int
 rest_stream(const struct cli *c, const char *path, uint64_t last_id, rest_bytes_fn *fn, void *user,
 	    long *ret_status, struct err *e)
@@ -224,18 +233,50 @@ rest_stream(const struct cli *c, const char *path, uint64_t last_id, rest_bytes_
 		(void)curl_easy_setopt(h, CURLOPT_ERRORBUFFER, why);
 		(void)curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_stream_bytes);
 		(void)curl_easy_setopt(h, CURLOPT_WRITEDATA, &f);
+		(void)curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
+		(void)curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_stream_pause);
+		(void)curl_easy_setopt(h, CURLOPT_XFERINFODATA, &f);
 		/* The server says something every 15 s. */
 		(void)curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
 		(void)curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, 45L);
 		code = curl_easy_perform(h);
 		*ret_status = 0;
 		(void)curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, ret_status);
-		if (code != CURLE_OK && code != CURLE_WRITE_ERROR)
+		if (code != CURLE_OK && code != CURLE_WRITE_ERROR &&
+		    code != CURLE_ABORTED_BY_CALLBACK)
 			r = err_set(e, -EHOSTUNREACH, "%s", *why ? why : curl_easy_strerror(code));
 	}
 	curl_slist_free_all(headers);
 	curl_easy_cleanup(h);
 	return r;
+}
+
+int
+rest_put_escaped(struct buf *b, const char *text)
+{
+	char *escaped = curl_easy_escape(NULL, text, 0);
+	int r = escaped ? buf_put(b, sv_from(escaped)) : -ENOMEM;
+
+	curl_free(escaped);
+	return r;
+}
+
+int
+rest_put_arg(struct buf *b, const char *key, const char *value)
+{
+	bool begun = sv_find(buf_sv(b), '?') < b->n;
+	int r = buf_printf(b, "%c%s=", begun ? '&' : '?', key);
+
+	return r < 0 ? r : rest_put_escaped(b, value);
+}
+
+void
+rest_print(const json_t *value)
+{
+	char *text = json_text(value);
+
+	(void)printf("%s\n", text ? text : "null");
+	free(text);
 }
 
 int

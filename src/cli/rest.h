@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "util/attr.h"
+#include "util/buf.h"
 #include "util/conf.h"
 #include "util/sv.h"
 
@@ -31,7 +32,7 @@ void rest_fini(struct rest_answer *a);
 int rest_do(const struct cli *c, const char *method, const char *path, const json_t *body,
 	    struct rest_answer *ret_answer) A_NODISCARD;
 
-/* Bytes of a stream as they come. Not 0: stop. */
+/* Bytes of a stream as they come; also called without any about once a second. Not 0: stop. */
 typedef int rest_bytes_fn(void *user, struct sv bytes);
 /*
  * Follow a stream (GET with Accept: text/event-stream, no time-out) until it ends or `fn` stops it.
@@ -40,6 +41,12 @@ typedef int rest_bytes_fn(void *user, struct sv bytes);
  */
 int rest_stream(const struct cli *c, const char *path, uint64_t last_id, rest_bytes_fn *fn,
 		void *user, long *ret_status, struct err *e) A_NODISCARD;
+/* Append `text` as one segment of a path or one value of a query. 0 or a negative errno. */
+int rest_put_escaped(struct buf *b, const char *text) A_NODISCARD;
+/* Append `?key=value`, or `&key=value` when a query has begun. 0 or a negative errno. */
+int rest_put_arg(struct buf *b, const char *key, const char *value) A_NODISCARD;
+/* A part of an answer as JSON on standard output, for commands that select. */
+void rest_print(const json_t *value);
 /* The id of a topology named by id or by its unique name. 0, or the exit code (said on standard
  * error). */
 int rest_topology_id(const struct cli *c, const char *name, char dst[37]) A_NODISCARD;
