@@ -31,6 +31,9 @@ deps-run:
 deps-test:
 	tools/install-deps.sh test
 
+deps-bench:
+	tools/install-deps.sh bench
+
 web/node_modules/.stamp: web/package.json web/package-lock.json
 	cd web && npm ci --no-audit --no-fund && touch node_modules/.stamp
 
@@ -54,8 +57,11 @@ SECONDS_EACH ?= 60
 fuzz: deps-test build-fuzz
 	tools/fuzz.sh $(SECONDS_EACH)
 
-bench: deps-test build tests/e2e/node_modules/.stamp
-	tools/bench.sh
+# The product as it is, beside nginx with nchan, nats-server and redis, and beside floors of its own; BENCH=fanout only that one.
+bench: deps-bench build
+	meson setup --reconfigure build-gcc -Dbench=true >/dev/null
+	$(NINJA) build-gcc
+	tools/bench.sh $(BENCH)
 
 soak: deps-test build tests/e2e/node_modules/.stamp
 	DECNET_SOAK=1 tools/test.sh e2e
@@ -69,4 +75,4 @@ install: build
 clean:
 	rm -rf build-gcc build-asan build-fuzz web/dist
 
-.PHONY: all run test build build-asan build-fuzz deps-run deps-test fuzz bench soak lint install clean
+.PHONY: all run test build build-asan build-fuzz deps-run deps-test deps-bench fuzz bench soak lint install clean

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Every benchmark, one after the other. They print figures and ratios; none passes or fails.
+# The benchmarks named, or every one, one after the other. They print figures and ratios; none passes or fails by them.
 set -eu
 cd "$(dirname "$0")/.."
 export DECNET_BUILD=${DECNET_BUILD:-$PWD/build-gcc}
-for bench in tests/bench/*.mjs; do
-	echo "== $bench"
-	node "$bench"
+if [ $# = 0 ]; then set -- $(cd tests/bench && ls ./*.mjs | sed 's/^..//; s/.mjs$//'); fi
+for name in "$@"; do
+	echo "== $name"
+	node "tests/bench/$name.mjs"
 done

@@ -1,16 +1,21 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing on Debian 12: the packages of tools/packages.txt and, where there is none, Node.js.
-# With "run" only what building and running needs; with "test" also what the tests drive.
+# With "run" only what building and running needs; with "test" also what the tests drive; with "bench" also the servers that
+# the benchmarks compare with.
 set -eu
 cd "$(dirname "$0")/.."
 want=${1:-test}
 test_only='chromium clang clang-format clang-tidy libclang-rt-14-dev postgresql redis-tools spin telnet'
+bench_only='libnginx-mod-nchan nats-server redis-server'
 
 missing=
 for p in $(cat tools/packages.txt); do
 	if [ "$want" = run ]; then
 		case " $test_only " in *" $p "*) continue ;; esac
+	fi
+	if [ "$want" != bench ]; then
+		case " $bench_only " in *" $p "*) continue ;; esac
 	fi
 	dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
 done
@@ -29,6 +34,13 @@ $sudo apt-get update -qq
 if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
 	$sudo mkdir -p /etc/postgresql-common
 	echo 'create_main_cluster = false' | $sudo tee /etc/postgresql-common/createcluster.conf >/dev/null
+fi
+# Nor do those of the benchmarks: they start their own, on free ports.
+policy=/usr/sbin/policy-rc.d
+if [ "$want" = bench ] && [ ! -e $policy ]; then
+	printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+	$sudo chmod 755 $policy
+	trap '$sudo rm -f $policy' EXIT
 fi
 # shellcheck disable=SC2086
 $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
