@@ -219,6 +219,56 @@ base64(const char *text, char *dst, size_t size)
 				sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
 
+/* Heads that are signed with our key, and yet not ours. */
+static void
+reads_its_own_heads_only(void **state)
+{
+	static const struct {
+		const char *head, *claims;
+		enum auth_result want;
+	} rows[] = {
+		{"{\"alg\":\"HS256\",\"typ\":\"JWT\"}", GOOD, AUTH_OK},
+		{"{\"typ\":\"JWT\",\"alg\":\"HS256\",\"kid\":\"1\"}", GOOD, AUTH_OK},
+		{"{\"alg\":\"HS256\"}", GOOD, AUTH_OK},
+		{"{\"alg\":\"hs256\",\"typ\":\"JWT\"}", GOOD, AUTH_INVALID},
+		{"{\"alg\":\"HS256\\u0000\",\"typ\":\"JWT\"}", GOOD, AUTH_INVALID},
+		{"{\"alg\":\"none\",\"alg\":\"HS256\"}", GOOD, AUTH_INVALID},
+		{"{\"alg\":\"HS256\",\"typ\":\"jwt\"}", GOOD, AUTH_INVALID},
+		{"{\"alg\":\"HS256\",\"crit\":[\"exp\"]}", GOOD, AUTH_INVALID},
+		{"[\"HS256\"]", GOOD, AUTH_INVALID},
+		{"{\"alg\":\"HS256\"}", "{\"iss\":\"x\",\"iss\":\"decnet\"}", AUTH_INVALID},
+		{"{\"alg\":\"HS256\"}",
+		 CLAIMS(U, J, "1769847300", "1769850900", "\"decnet\\u0000x\"",
+			"\"decnet-dashboard\"", "\"access\""),
+		 AUTH_INVALID},
+		{"{\"alg\":\"HS256\"}",
+		 CLAIMS(U, "\"" JTI "\\u0000x\"", "1769847300", "1769850900", "\"decnet\"",
+			"\"decnet-dashboard\"", "\"access\""),
+		 AUTH_INVALID},
+	};
+	struct auth_claims c;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char head[256], claims[1024], token[2048], mac[64];
+		unsigned char hash[crypto_auth_hmacsha256_BYTES];
+		crypto_auth_hmacsha256_state hmac;
+		int n;
+
+		base64(rows[i].head, head, sizeof(head));
+		base64(rows[i].claims, claims, sizeof(claims));
+		n = snprintf(token, sizeof(token), "%s.%s", head, claims);
+		(void)crypto_auth_hmacsha256_init(&hmac, (const unsigned char *)secret.p, secret.n);
+		(void)crypto_auth_hmacsha256_update(&hmac, (const unsigned char *)token, (size_t)n);
+		(void)crypto_auth_hmacsha256_final(&hmac, hash);
+		(void)sodium_bin2base64(mac, sizeof(mac), hash, sizeof(hash),
+					sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+		(void)snprintf(token + n, sizeof(token) - (size_t)n, ".%s", mac);
+		if (check(token, &c) != rows[i].want)
+			fail_msg("row %zu: %s %s", i, rows[i].head, rows[i].claims);
+	}
+}
+
 /* The signature of a good token under another head. */
 static void
 heads_cannot_be_swapped(void **state)
@@ -459,6 +509,7 @@ main(void)
 		cmocka_unit_test(checks_every_claim),
 		cmocka_unit_test(misses_no_claim),
 		cmocka_unit_test(wants_our_algorithm_and_our_key),
+		cmocka_unit_test(reads_its_own_heads_only),
 		cmocka_unit_test(heads_cannot_be_swapped),
 		cmocka_unit_test(every_cut_and_every_flip_is_refused),
 		cmocka_unit_test(a_huge_token_is_refused),
