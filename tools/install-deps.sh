@@ -6,7 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 want=${1:-test}
-test_only='chromium clang clang-format clang-tidy libclang-rt-14-dev postgresql redis-tools spin telnet'
+test_only='chromium clang clang-format clang-tidy libclang-rt-14-dev nginx postgresql redis-tools spin telnet'
 bench_only='libnginx-mod-nchan nats-server redis-server'
 
 missing=
@@ -35,9 +35,9 @@ if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
 	$sudo mkdir -p /etc/postgresql-common
 	echo 'create_main_cluster = false' | $sudo tee /etc/postgresql-common/createcluster.conf >/dev/null
 fi
-# Nor do those of the benchmarks: they start their own, on free ports.
+# Nor do the others that tests and benchmarks compare with: they start their own, on free ports.
 policy=/usr/sbin/policy-rc.d
-if [ "$want" = bench ] && [ ! -e $policy ]; then
+if [ "$want" != run ] && [ ! -e $policy ]; then
 	printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
 	$sudo chmod 755 $policy
 	trap '$sudo rm -f $policy' EXIT

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "http/field.h"
+
 /* Trailer fields are read past and forgotten. */
 #define TRAILER_BYTES_MAX 8192
 #define CHUNK_LINE_MAX	  256
@@ -39,6 +41,19 @@ is_token(struct sv s)
 	return s.n > 0;
 }
 
+/* The length of `http://` or `https://`, in any case (RFC 3986, 3.1), or 0. */
+static size_t
+absolute_prefix(struct sv target)
+{
+	static const struct sv prefixes[] = {{"http://", 7}, {"https://", 8}};
+
+	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
+		if (target.n >= prefixes[i].n &&
+		    sv_eq_ci((struct sv){target.p, prefixes[i].n}, prefixes[i]))
+			return prefixes[i].n;
+	return 0;
+}
+
 static int
 read_target(struct http_head *h)
 {
@@ -49,10 +64,11 @@ read_target(struct http_head *h)
 		if (rest.p[i] <= ' ' || rest.p[i] > '~' || rest.p[i] == '#')
 			return -EBADMSG;
 	/* The absolute form names a server, too; which one is not our business. */
-	if (sv_starts(rest, SV("http://")) || sv_starts(rest, SV("https://"))) {
-		rest = sv_drop(rest, sv_search(rest, SV("://")) + 3);
+	mark = absolute_prefix(rest);
+	if (mark) {
+		rest = sv_drop(rest, mark);
 		mark = sv_find(rest, '/');
-		if (mark == 0 || mark == rest.n)
+		if (mark == rest.n || !http_host_valid((struct sv){rest.p, mark}))
 			return -EBADMSG;
 		rest = sv_drop(rest, mark);
 	}
@@ -111,25 +127,52 @@ list_has(struct sv list, struct sv word)
 	return false;
 }
 
+/* Some recipients take a tab beside the value for a part of it; where a request ends must not
+ * depend on that. */
+static bool
+has_tab(const struct http_field *f)
+{
+	/* The line is still there, with its CRLF. */
+	for (const char *p = f->name.p + f->name.n; *p != '\r'; p++)
+		if (*p == '\t')
+			return true;
+	return false;
+}
+
+static bool
+repeated(const struct http_head *h, size_t i)
+{
+	if (!http_field_single(h->fields[i].name))
+		return false;
+	for (size_t k = 0; k < i; k++)
+		if (sv_eq_ci(h->fields[k].name, h->fields[i].name))
+			return true;
+	return false;
+}
+
 /* The fields that decide where this request ends and the next begins. */
 static int
 read_framing(struct http_head *h)
 {
-	unsigned hosts = 0, lengths = 0, codings = 0;
+	bool host = false;
 
 	h->keep_alive = h->minor == 1;
 	for (size_t i = 0; i < h->nfields; i++) {
 		const struct http_field *f = &h->fields[i];
 
+		if (repeated(h, i))
+			return -EBADMSG;
 		if (sv_eq_ci(f->name, SV("host"))) {
-			hosts++;
+			host = true;
+			if (!http_host_valid(f->value))
+				return -EBADMSG;
 		} else if (sv_eq_ci(f->name, SV("content-length"))) {
-			lengths++;
-			if (sv_u64(f->value, UINT64_MAX / 2, &h->length) < 0)
+			h->has_length = true;
+			if (has_tab(f) || sv_u64(f->value, UINT64_MAX / 2, &h->length) < 0)
 				return -EBADMSG;
 		} else if (sv_eq_ci(f->name, SV("transfer-encoding"))) {
-			codings++;
-			if (!sv_eq_ci(f->value, SV("chunked")))
+			h->chunked = true;
+			if (has_tab(f) || !sv_eq_ci(f->value, SV("chunked")))
 				return -EBADMSG;
 		} else if (sv_eq_ci(f->name, SV("connection"))) {
 			if (list_has(f->value, SV("close")))
@@ -141,11 +184,8 @@ read_framing(struct http_head *h)
 				h->minor == 1 && sv_eq_ci(f->value, SV("100-continue"));
 		}
 	}
-	if (hosts > 1 || (hosts == 0 && h->minor == 1) || lengths > 1 || codings > 1 ||
-	    (lengths && codings) || (codings && h->minor == 0))
+	if ((!host && h->minor == 1) || (h->chunked && (h->has_length || h->minor == 0)))
 		return -EBADMSG;
-	h->has_length = lengths == 1;
-	h->chunked = codings == 1;
 	return 0;
 }
 
