@@ -116,6 +116,7 @@ lock_in(struct err *e)
 		log_event(LV_WARN, "sandbox.partial",
 			  KV_S("network", report.network ? "own" : "shared"),
 			  KV_S("root", report.root ? "empty" : "shared"), KV_S("why", report.why));
+	log_event(LV_INFO, "sandbox.landlock", KV_U("version", report.landlock));
 	r = sandbox_seal(e);
 	if (r < 0)
 		err_wrap(e, "sandbox");

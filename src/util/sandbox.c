@@ -21,6 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "util/landlock.h"
+
 #define NOBODY	     65534
 #define PROBE_ERRNO  ENOTNAM /* no system call returns it: the filter did */
 #define PROBE_FAILED 255
@@ -135,6 +137,8 @@ sandbox_enter(const char *user, struct sandbox_report *ret, struct err *e)
 	if (r == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 		       prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0))
 		r = err_set(e, -errno, "privileges: %m");
+	if (r == 0)
+		r = landlock_nothing(&ret->landlock, e);
 	if (r < 0)
 		return r;
 	ret->user = root;

@@ -18,6 +18,7 @@ struct sandbox_report {
 	bool network;		/* an own, empty network namespace */
 	bool root;		/* the root directory is an empty one that no longer has a name */
 	bool user;		/* another, unprivileged user than the one that started us */
+	unsigned landlock;	/* version of the kernel's Landlock; 0: it has none */
 	char why[ERR_TEXT_MAX]; /* of what is missing */
 };
 
@@ -26,7 +27,8 @@ unsigned long sandbox_raise_files(void);
 /*
  * As root: become `user` (65534 if there is no such user). Always: no capability in any set, no new
  * privileges, no core dumps, not traceable by the same user. If possible: own empty namespaces
- * (in a user namespace when not root) and an empty root directory. The signal for the parent's
+ * (in a user namespace when not root), an empty root directory and a Landlock domain that allows
+ * nothing. The signal for the parent's
  * death is kept. 0, or a negative errno when something failed that must not.
  */
 int sandbox_enter(const char *user, struct sandbox_report *ret, struct err *e) A_NODISCARD;
