@@ -18,14 +18,17 @@
 #include "util/loop.h"
 #include "util/pool.h"
 
+struct api_worker;
+
 #define CALL_QUERY_MAX 32
 
 struct call {
 	struct pool_job job;
 	struct loop_timer timer;
-	struct list parked; /* in state->parked while it waits for another turn */
+	struct list parked; /* in worker->parked while it waits for another turn */
 	struct api_state *state;
-	struct http_req *http; /* until it is answered */
+	struct api_worker *worker; /* that answers it; on its loop */
+	struct http_req *http;	   /* until it is answered */
 	struct router_match match;
 	const struct route *route; /* NULL: none */
 	struct auth_claims claims;

@@ -69,6 +69,26 @@ metrics_conflict(struct metrics *m, const char *detail)
 	}
 }
 
+void
+metrics_add(struct metrics *sum, const struct metrics *m)
+{
+	for (size_t i = 0; i <= router_count; i++) {
+		struct metrics_route *to = &sum->routes[i];
+		const struct metrics_route *from = &m->routes[i];
+
+		for (size_t k = 0; k < METRICS_STATUSES; k++)
+			to->status[k] += from->status[k];
+		for (size_t k = 0; k < METRICS_BUCKETS; k++)
+			to->bucket[k] += from->bucket[k];
+		to->sum_ms += from->sum_ms;
+		to->n += from->n;
+	}
+	for (size_t i = 0; i < METRICS_CEILINGS; i++)
+		sum->ceilings[i] += m->ceilings[i];
+	sum->store_jobs += m->store_jobs;
+	sum->store_ms += m->store_ms;
+}
+
 /* `label` is the route's, in quotes. */
 static int
 put_times(const struct metrics_route *r, const char *label, struct buf *b)

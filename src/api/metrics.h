@@ -2,7 +2,7 @@
 #ifndef API_METRICS_H
 #define API_METRICS_H
 
-/* Numbers of the API process, and their text for Prometheus (contract 8). Loop only. */
+/* Numbers of a worker, and their text for Prometheus (contract 8). Its loop only. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -36,6 +36,8 @@ void metrics_fini(struct metrics *m);
 void metrics_count(struct metrics *m, size_t route, int status, uint64_t ms);
 /* A 409 was given: when its detail is `limit reached: <limit> (<n>)` it is counted. */
 void metrics_conflict(struct metrics *m, const char *detail);
+/* Both were initialised. */
+void metrics_add(struct metrics *sum, const struct metrics *m);
 /* Append the lines of decnet_http_*. 0, -ENOBUFS, -ENOMEM. */
 int metrics_put(const struct metrics *m, struct buf *b) A_NODISCARD;
 

@@ -5,18 +5,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/relay.h"
 #include "api/server.h"
+#include "api/stream_metrics.h"
 #include "store/journal.h"
 #include "store/metric.h"
+#include "stream/slots.h"
 #include "util/json.h"
 
 #define PAGE_MAX  ((size_t)1024 * 1024)
 #define PAGE_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
+/* The store's numbers first, then it goes from worker to worker and comes back. */
 struct page {
 	struct pool_job job;
+	struct inbox_item item;
+	unsigned next; /* worker */
 	struct api_state *state;
 	struct http_req *http;
+	struct api_numbers sum;
 	struct buf text;
 	int code;
 };
@@ -153,9 +160,11 @@ static int
 put_bus(const struct api_state *s, struct buf *b)
 {
 	struct bus_client_stats n;
+	struct relay_stats relay;
 	int r;
 
 	bus_client_stats(s->bus, &n);
+	relay_stats(s, &relay);
 	r = put_u64(b, "decnet_bus_connected", "gauge", atomic_load(&s->bus_connected));
 	if (r == 0)
 		r = buf_printf(b,
@@ -165,28 +174,28 @@ put_bus(const struct api_state *s, struct buf *b)
 			       (unsigned long long)n.received, (unsigned long long)n.sent);
 	if (r == 0)
 		r = put_u64(b, "decnet_bus_dropped_total", "counter",
-			    n.not_connected + n.overflowed);
+			    n.not_connected + n.overflowed + relay.dropped);
 	return r;
 }
 
 static int
-put_limits(struct api_state *s, struct buf *b)
+put_limits(const struct page *p, struct buf *b)
 {
-	struct http_counters http;
+	const struct http_counters *http = &p->sum.http;
+	const struct api_state *s = p->state;
 	int r;
 
-	http_server_counters(s->server, &http);
 	r = buf_printf(b, "# TYPE decnet_limit_hits_total counter\n");
 	{
 		const struct {
 			const char *name;
 			uint64_t n;
 		} rows[] = {
-			{"connections", http.refused_busy},
+			{"connections", http->refused_busy},
 			{"store_queue", pool_refused(s->pool) + pool_refused(s->hash_pool)},
-			{"body", http.body_too_large},
-			{"request_line", http.uri_too_long},
-			{"headers", http.head_too_large},
+			{"body", http->body_too_large},
+			{"request_line", http->uri_too_long},
+			{"headers", http->head_too_large},
 			{"tickets_per_user", ticket_dropped(s->tickets)},
 			{"limiter_keys", limiter_forgotten(s->limiter)},
 		};
@@ -197,15 +206,19 @@ put_limits(struct api_state *s, struct buf *b)
 	}
 	for (size_t i = 0; i < METRICS_CEILINGS && r == 0; i++)
 		r = buf_printf(b, "decnet_limit_hits_total{limit=\"%s\"} %llu\n",
-			       metrics_ceilings[i], (unsigned long long)s->metrics.ceilings[i]);
+			       metrics_ceilings[i], (unsigned long long)p->sum.metrics.ceilings[i]);
 	return r;
 }
 
 static int
-put_process(struct api_state *s, struct buf *b)
+put_process(const struct page *p, struct buf *b)
 {
-	int r = metrics_put(&s->metrics, b);
+	const struct metrics *m = &p->sum.metrics;
+	const struct api_state *s = p->state;
+	struct relay_stats relay;
+	int r = metrics_put(m, b);
 
+	relay_stats(s, &relay);
 	if (r == 0)
 		r = put_bus(s, b);
 	if (r == 0)
@@ -215,13 +228,12 @@ put_process(struct api_state *s, struct buf *b)
 		r = buf_printf(b,
 			       "# TYPE decnet_store_seconds summary\n"
 			       "decnet_store_seconds_sum %.3f\ndecnet_store_seconds_count %llu\n",
-			       (double)s->metrics.store_ms / 1000,
-			       (unsigned long long)s->metrics.store_jobs);
+			       (double)m->store_ms / 1000, (unsigned long long)m->store_jobs);
 	if (r == 0)
-		r = put_limits(s, b);
+		r = put_limits(p, b);
 	/* Straight after the limits: it adds to them first. */
-	if (r == 0 && s->streams && s->streams->metrics)
-		r = s->streams->metrics(s->streams_user, b);
+	if (r == 0)
+		r = stream_metrics_put(&p->sum.streams, slots_refused(s->slots), relay.rejected, b);
 	return r;
 }
 
@@ -235,6 +247,45 @@ answer(struct http_req *http, int status, const char *type, struct sv body)
 }
 
 static void
+page_free(struct page *p)
+{
+	if (!p)
+		return;
+	metrics_fini(&p->sum.metrics);
+	buf_fini(&p->text);
+	free(p);
+}
+
+static void
+finish(struct page *own_p)
+{
+	struct page *p = own_p;
+
+	if (put_process(p, &p->text) < 0)
+		answer(p->http, 500, "application/json",
+		       SV("{\"detail\":\"Internal Server Error\"}"));
+	else
+		answer(p->http, 200, PAGE_TYPE, buf_sv(&p->text));
+	p->state->pages--;
+	page_free(p);
+}
+
+/* On the loop of the worker whose turn it is; on the main one when all have counted. */
+static void
+on_turn(struct inbox_item *item)
+{
+	struct page *p = CONTAINER_OF(item, struct page, item);
+	struct api_state *s = p->state;
+
+	if (p->next == s->nworkers) {
+		finish(p);
+		return;
+	}
+	api_worker_count(s->workers[p->next++], &p->sum);
+	inbox_post(p->next < s->nworkers ? s->workers[p->next]->inbox : s->inbox, &p->item);
+}
+
+static void
 page_done(struct pool_job *job)
 {
 	struct page *p = job->user;
@@ -242,21 +293,32 @@ page_done(struct pool_job *job)
 	/* Without a store the rest still counts. */
 	if (p->code < 0)
 		buf_reset(&p->text);
-	if (put_process(p->state, &p->text) < 0)
-		answer(p->http, 500, "application/json",
-		       SV("{\"detail\":\"Internal Server Error\"}"));
-	else
-		answer(p->http, 200, PAGE_TYPE, buf_sv(&p->text));
-	p->state->calls--;
-	buf_fini(&p->text);
-	free(p);
+	p->item.fn = on_turn;
+	inbox_post(p->state->workers[0]->inbox, &p->item);
+}
+
+static struct page *
+page_new(struct api_state *s, struct http_req *http)
+{
+	struct page *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	buf_init(&p->text, PAGE_MAX);
+	p->state = s;
+	p->http = http;
+	p->job = (struct pool_job){.run = run_page, .done = page_done, .user = p};
+	if (metrics_init(&p->sum.metrics) < 0 || pool_submit(s->pool, &p->job) < 0) {
+		page_free(p);
+		return NULL;
+	}
+	return p;
 }
 
 static void
 on_request(void *user, struct http_req *http)
 {
 	struct api_state *s = user;
-	struct page *p;
 
 	if (!sv_eq(http->path, SV("/metrics"))) {
 		answer(http, 404, "application/json", SV("{\"detail\":\"Not Found\"}"));
@@ -266,18 +328,10 @@ on_request(void *user, struct http_req *http)
 		answer(http, 405, "application/json", SV("{\"detail\":\"Method Not Allowed\"}"));
 		return;
 	}
-	p = calloc(1, sizeof(*p));
-	if (p) {
-		buf_init(&p->text, PAGE_MAX);
-		p->state = s;
-		p->http = http;
-		p->job = (struct pool_job){.run = run_page, .done = page_done, .user = p};
-		if (pool_submit(s->pool, &p->job) == 0) {
-			s->calls++;
-			return;
-		}
+	if (page_new(s, http)) {
+		s->pages++;
+		return;
 	}
-	free(p);
 	answer(http, 503, "application/json", SV("{\"detail\":\"Server busy\"}"));
 }
 

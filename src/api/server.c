@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/relay.h"
 #include "api/web_asset.h"
 #include "util/clock.h"
 #include "util/json.h"
@@ -70,33 +71,36 @@ static void
 finish(struct call *own_call, const struct headers *h, struct sv body)
 {
 	struct call *c = own_call;
-	struct api_state *state = c->state;
+	struct api_worker *w = c->worker;
 
-	metrics_count(&state->metrics, c->route ? c->match.index : router_count, c->res.status,
-		      loop_now_ms(state->loop) - c->begun_ms);
+	metrics_count(&w->metrics, c->route ? c->match.index : router_count, c->res.status,
+		      loop_now_ms(w->loop) - c->begun_ms);
 	http_respond(c->http, c->res.status, h->v, h->n, body);
-	state->calls--;
+	w->calls--;
 	call_free(c);
 }
 
+/* What the call committed is told: to the bus, to this worker's streams and to those of the others.
+ */
 static void
 publish(struct call *c)
 {
-	struct api_state *state = c->state;
+	bool changed = c->rows.n > 0 || c->res.access_changed;
+	struct api_worker *w = c->worker;
 	size_t i;
 	json_t *row;
 
 	for (i = 0; i < c->rows.n; i++) {
 		const struct journal_row *j = &c->rows.v[i];
 
-		(void)bus_publish_event(state->bus, j->topic, j->ts_ms, j->seq, j->payload);
+		relay_publish(c->state, j->topic, j->ts_ms, j->seq, j->payload);
 	}
-	if (c->rows.n && state->streams)
-		state->streams->poke(state->streams_user);
 	journal_rows_fini(&c->rows);
-	if (c->res.access_changed && state->streams)
-		state->streams->access_changed(state->streams_user);
 	c->res.access_changed = false;
+	if (changed) {
+		w->streams->poke(w->streams_user);
+		relay_poke(c->state, w);
+	}
 	if (c->res.status >= 400)
 		return;
 	json_array_foreach(c->res.publish, i, row)
@@ -104,8 +108,8 @@ publish(struct call *c)
 		char *payload = json_text(json_object_get(row, "payload"));
 
 		if (payload)
-			(void)bus_publish_event(state->bus, json_get_text(row, "topic"),
-						loop_unix_ms(state->loop), 0, payload);
+			relay_publish(c->state, json_get_text(row, "topic"), loop_unix_ms(w->loop),
+				      0, payload);
 		free(payload);
 	}
 }
@@ -145,7 +149,7 @@ api_server_answer(struct call *own_call)
 	publish(c);
 	log_failure(c);
 	if (c->res.status == 409)
-		metrics_conflict(&c->state->metrics, json_get_text(c->res.body, "detail"));
+		metrics_conflict(&c->worker->metrics, json_get_text(c->res.body, "detail"));
 	if (body.p)
 		add(&h, "Content-Type", c->res.text ? c->res.type : "application/json");
 	add_common(&h, c, "no-store");
@@ -176,16 +180,16 @@ struct http_stream *
 api_server_stream(struct call *own_call, const struct http_stream_ops *ops, void *user)
 {
 	struct call *c = own_call;
-	struct api_state *state = c->state;
+	struct api_worker *w = c->worker;
 	struct headers h = {0};
 	struct http_stream *s;
 
 	add(&h, "Content-Type", "text/event-stream; charset=utf-8");
 	add_common(&h, c, "no-cache");
 	add(&h, "X-Accel-Buffering", "no");
-	metrics_count(&state->metrics, c->match.index, 200, loop_now_ms(state->loop) - c->begun_ms);
+	metrics_count(&w->metrics, c->match.index, 200, loop_now_ms(w->loop) - c->begun_ms);
 	s = http_stream_begin(c->http, 200, h.v, h.n, ops, user);
-	state->calls--;
+	w->calls--;
 	call_free(c);
 	return s;
 }
@@ -278,7 +282,7 @@ submit(struct call *c)
 	struct pool *pool = call_hashes(c->match.index) ? state->hash_pool : state->pool;
 
 	c->job = (struct pool_job){.run = run_job, .done = done_job, .user = c};
-	if (pool_submit(pool, &c->job) < 0)
+	if (pool_submit_to(pool, &c->job, c->worker->inbox) < 0)
 		busy(c);
 }
 
@@ -293,7 +297,7 @@ on_again(struct loop_timer *t)
 		busy(c);
 		return;
 	}
-	c->req.now_ms = loop_unix_ms(c->state->loop);
+	c->req.now_ms = loop_unix_ms(c->worker->loop);
 	submit(c);
 }
 
@@ -301,9 +305,10 @@ static void
 done_job(struct pool_job *job)
 {
 	struct call *c = job->user;
+	struct api_worker *w = c->worker;
 
-	c->state->metrics.store_jobs++;
-	c->state->metrics.store_ms += c->store_ms;
+	w->metrics.store_jobs++;
+	w->metrics.store_ms += c->store_ms;
 	if (!c->res.resume || c->res.status >= 400) {
 		api_server_answer(c);
 		return;
@@ -311,34 +316,34 @@ done_job(struct pool_job *job)
 	publish(c);
 	free((void *)(uintptr_t)c->req.resume);
 	c->req.resume = TAKE(c->res.resume);
-	if (c->state->stopping ||
-	    loop_timer_set(c->state->loop, &c->timer, c->res.again_ms, on_again, c) < 0) {
+	if (w->stopping || loop_timer_set(w->loop, &c->timer, c->res.again_ms, on_again, c) < 0) {
 		busy(c);
 		return;
 	}
-	list_append(&c->state->parked, &c->parked);
+	list_append(&w->parked, &c->parked);
 	api_res_fini(&c->res);
 }
 
 void
-api_server_stop(struct api_state *state)
+api_server_stop(struct api_worker *w)
 {
-	state->stopping = true;
-	LIST_FOR (at, &state->parked)
+	w->stopping = true;
+	LIST_FOR (at, &w->parked)
 		busy(CONTAINER_OF(at, struct call, parked));
 }
 
 static void
 on_request(void *user, struct http_req *http)
 {
-	struct api_state *state = user;
+	struct api_worker *w = user;
 	struct call *c;
 
-	if (call_new(state, http, loop_unix_ms(state->loop), loop_now_ms(state->loop), &c) < 0) {
+	if (call_new(w->state, http, loop_unix_ms(w->loop), loop_now_ms(w->loop), &c) < 0) {
 		http_respond(http, 503, NULL, 0, SV("{\"detail\":\"Server busy\"}"));
 		return;
 	}
-	state->calls++;
+	c->worker = w;
+	w->calls++;
 	if (!c->route && c->match.status == 404) {
 		serve_file(c);
 	} else if (!c->route) {
@@ -347,7 +352,7 @@ on_request(void *user, struct http_req *http)
 			(void)api_fail(&c->res, 405, "Method Not Allowed");
 		api_server_answer(c);
 	} else if (c->route->stream != API_STREAM_NONE) {
-		state->streams->open(state->streams_user, c);
+		w->streams->open(w->streams_user, c);
 	} else if (c->route->role != API_OPEN && c->token != AUTH_OK) {
 		/* Needs no store thread. */
 		(void)api_fail(&c->res, auth_status(c->token), "%s", auth_detail(c->token));

@@ -6,12 +6,13 @@
  * are answered on the loop. */
 
 #include "api/call.h"
-#include "api/state.h"
+#include "api/worker.h"
 #include "http/server.h"
 
-/* For http_server_new; `user` is the struct api_state. */
+/* For http_server_new; `user` is the struct api_worker. */
 extern const struct http_ops api_http_ops;
-/* Likewise, for the listener of the metrics (contract 8). */
+/* Likewise, for the listener of the metrics (contract 8) on the main loop; `user` is the struct
+ * api_state. */
 extern const struct http_ops api_metrics_ops;
 
 /*
@@ -28,6 +29,6 @@ struct http_stream *api_server_stream(struct call *own_call, const struct http_s
 
 /* Loop: the process ends. Calls that wait for another process are answered now, and none waits from
  * here on. */
-void api_server_stop(struct api_state *state);
+void api_server_stop(struct api_worker *w);
 
 #endif

@@ -11,6 +11,7 @@
 #include "api/auth.h"
 #include "api/doc.h"
 #include "store/user.h"
+#include "stream/slots.h"
 #include "util/clock.h"
 #include "util/file.h"
 #include "util/limits.h"
@@ -81,7 +82,6 @@ api_state_init(struct api_state *s, const struct conf *conf, struct err *e)
 
 	memset(s, 0, sizeof(*s));
 	s->conf = conf;
-	list_init(&s->parked);
 	s->started_ms = clock_unix_ms();
 	(void)pthread_mutex_init(&s->heard_lock, NULL);
 	r = check_origins(conf, e);
@@ -98,9 +98,9 @@ api_state_init(struct api_state *s, const struct conf *conf, struct err *e)
 	s->openapi = doc_openapi();
 	s->docs = doc_page();
 	if (!s->limiter || !s->tickets || !s->tokens || !s->openapi || !s->docs ||
-	    metrics_init(&s->metrics) < 0)
+	    slots_new(&s->slots) < 0)
 		return err_set(e, -ENOMEM, "out of memory");
-	return 0;
+	return inbox_new(&s->inbox, e);
 }
 
 void
@@ -109,7 +109,8 @@ api_state_fini(struct api_state *s)
 	limiter_free(s->limiter);
 	ticket_table_free(s->tickets);
 	token_cache_free(s->tokens);
-	metrics_fini(&s->metrics);
+	slots_free(s->slots);
+	inbox_free(s->inbox);
 	free(s->openapi);
 	free(s->docs);
 	if (s->secret_text)

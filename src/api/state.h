@@ -3,8 +3,8 @@
 #define API_STATE_H
 
 /*
- * What the whole API process shares. Members are set before the server starts and then belong to
- * the loop; what store threads may touch says so.
+ * What the whole API process shares. Members are set before the workers start (api/worker.h); after
+ * that any thread may use them, each with its own lock, but those of the main thread.
  */
 
 #include <pthread.h>
@@ -14,37 +14,17 @@
 
 #include "api/api.h"
 #include "api/limiter.h"
-#include "api/metrics.h"
 #include "api/ticket.h"
 #include "api/token_cache.h"
 #include "bus/client.h"
 #include "store/worker.h"
 #include "util/conf.h"
-#include "util/list.h"
+#include "util/inbox.h"
 #include "util/loop.h"
 #include "util/pool.h"
 
-struct call;
-struct http_server;
-
-/* The streams, as the server sees them (api/streams.c). All run on the loop. */
-struct api_stream_ops {
-	/*
-	 * A request for a STREAM row: call->match has the row and its parameters, call->req the
-	 * query. Nothing is authenticated yet. The callee owns the call and ends it with
-	 * api_server_answer or api_server_stream.
-	 */
-	void (*open)(void *user, struct call *own_call);
-	/* The journal has grown, or a hint says so. */
-	void (*poke)(void *user);
-	/* Somebody's access ended: look at every open stream again. */
-	void (*access_changed)(void *user);
-	/* The process ends: every viewer gets its `bye` and is closed. */
-	void (*stop)(void *user);
-	/* Append the lines of decnet_sse_* and of the limits of streams
-	 * (`decnet_limit_hits_total{limit="ring"} 3`). 0 or a negative errno. */
-	int (*metrics)(void *user, struct buf *b);
-};
+struct api_worker;
+struct slots;
 
 /* A heartbeat that came over the bus. */
 struct heard {
@@ -53,31 +33,37 @@ struct heard {
 	char extra[4096]; /* JSON object text */
 };
 
-#define STATE_HEARD_MAX 16
+#define STATE_HEARD_MAX	  16
+#define STATE_WORKERS_MAX 64
 
 struct api_state {
-	const struct conf *conf;      /* any thread */
-	struct sv secret;	      /* any thread */
-	struct limiter *limiter;      /* any thread */
-	struct ticket_table *tickets; /* any thread */
-	struct token_cache *tokens;   /* any thread */
-	atomic_bool bus_connected;    /* any thread */
-	bool bus_null;		      /* any thread */
-	pid_t supervisor;	      /* any thread: our parent, when it is one; else 0 */
-	uint64_t started_ms;	      /* any thread */
-	char *openapi, *docs;	      /* any thread */
-
-	struct loop *loop;
+	const struct conf *conf;
+	struct sv secret;
+	struct limiter *limiter;
+	struct ticket_table *tickets;
+	struct token_cache *tokens;
+	struct slots *slots;	   /* of users who watch */
+	atomic_bool bus_connected; /* written by the main thread */
+	bool bus_null;
+	pid_t supervisor; /* our parent, when it is one; else 0 */
+	uint64_t started_ms;
+	char *openapi, *docs;
 	struct pool *pool;	/* store threads; their state is a struct db */
 	struct pool *hash_pool; /* likewise, for calls that hash a password */
+	struct inbox *inbox;	/* the main thread's */
+	struct api_worker *workers[STATE_WORKERS_MAX];
+	unsigned nworkers;
+	atomic_uint connections; /* of all workers */
+	atomic_uint relay_notes; /* on the way to the main thread */
+	atomic_ullong relay_rejected, relay_dropped;
+
+	/* The main thread's. */
+	struct loop *loop;
 	struct bus_client *bus;
-	struct http_server *server;
-	const struct api_stream_ops *streams;
-	void *streams_user;
-	struct metrics metrics;
-	unsigned calls;	    /* requests that are being worked on */
-	struct list parked; /* those of them that wait (api_again) */
-	bool stopping;
+	unsigned pages;	    /* of metrics that are being made */
+	unsigned undrained; /* workers that have not stopped yet */
+	void (*drained)(void *user);
+	void *drained_user;
 
 	pthread_mutex_t heard_lock;
 	struct heard heard[STATE_HEARD_MAX]; /* under heard_lock */

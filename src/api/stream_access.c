@@ -164,7 +164,7 @@ stream_access_check(struct streams *s, stream_checked_fn *fn, struct stream_acce
 	a->job = (struct pool_job){.run = run_check, .done = done_check, .user = a};
 	hub_judge(s->hub, note, a);
 	sort_out(a);
-	r = a->r < 0 ? a->r : pool_submit(s->state->pool, &a->job);
+	r = a->r < 0 ? a->r : api_worker_submit(s->worker, &a->job);
 	if (r < 0) {
 		free(a->v);
 		free(a);

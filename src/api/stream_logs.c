@@ -285,9 +285,9 @@ read_rows(struct stream_logs *logs)
 		return;
 	logs->after = hub_seq(s->hub, HUB_LOGS);
 	logs->job = (struct pool_job){.run = run_rows, .done = done_rows, .user = logs};
-	logs->running = pool_submit(s->state->pool, &logs->job) == 0;
+	logs->running = api_worker_submit(s->worker, &logs->job) == 0;
 	if (!logs->running &&
-	    loop_timer_set(s->state->loop, &logs->timer, RETRY_MS, on_rows_retry, logs) < 0)
+	    loop_timer_set(s->worker->loop, &logs->timer, RETRY_MS, on_rows_retry, logs) < 0)
 		logs->again = true;
 }
 
@@ -404,7 +404,7 @@ static void
 now_later(struct stream_logs *logs)
 {
 	/* Without the timer the next change tries again. */
-	if (!logs->now_timer.loop && loop_timer_set(logs->streams->state->loop, &logs->now_timer,
+	if (!logs->now_timer.loop && loop_timer_set(logs->streams->worker->loop, &logs->now_timer,
 						    NOW_EVERY_MS, on_now, logs) < 0)
 		logs->now_dirty = true;
 }
@@ -431,7 +431,7 @@ read_now(struct stream_logs *logs)
 
 	logs->now_dirty = false;
 	logs->now_job = (struct pool_job){.run = run_now, .done = done_now, .user = logs};
-	logs->now_running = pool_submit(s->state->pool, &logs->now_job) == 0;
+	logs->now_running = api_worker_submit(s->worker, &logs->now_job) == 0;
 	if (!logs->now_running) {
 		logs->now_dirty = true;
 		now_later(logs);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The numbers of the streams for Prometheus (contract 8). */
-#include "api/streams.h"
+#include "api/stream_metrics.h"
 
 static int
 put(struct buf *b, const char *name, const char *label, const char *value, uint64_t n)
@@ -41,23 +41,21 @@ put_reasons(const struct hub_stats *n, struct buf *b)
 }
 
 int
-stream_metrics_put(const struct streams *s, struct buf *b)
+stream_metrics_put(const struct hub_stats *n, uint64_t slots_refused, uint64_t rejected,
+		   struct buf *b)
 {
-	struct hub_stats n;
-	int r;
+	int r = put(b, "decnet_limit_hits_total", "limit", "streams_per_user", slots_refused);
 
-	hub_stats(s->hub, &n);
-	r = put(b, "decnet_limit_hits_total", "limit", "streams_per_user", slots_refused(s->slots));
 	if (r == 0)
-		r = put(b, "decnet_limit_hits_total", "limit", "ring", n.ring_evicted);
+		r = put(b, "decnet_limit_hits_total", "limit", "ring", n->ring_evicted);
 	if (r == 0)
-		r = put_kinds(&n, b);
+		r = put_kinds(n, b);
 	if (r == 0)
-		r = put_reasons(&n, b);
+		r = put_reasons(n, b);
 	if (r == 0)
 		r = buf_printf(b,
 			       "# TYPE decnet_sse_bus_rejected_total counter\n"
 			       "decnet_sse_bus_rejected_total %llu\n",
-			       (unsigned long long)s->bus_bad);
+			       (unsigned long long)rejected);
 	return r;
 }

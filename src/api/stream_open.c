@@ -40,7 +40,7 @@ struct opening {
 static void
 refuse(struct opening *o)
 {
-	auth_stream_end(o->streams->state->tickets, &o->way, false);
+	auth_stream_end(o->streams->worker->state->tickets, &o->way, false);
 	slot_drop(o->slot);
 	stream_spec_free(o->spec);
 	stream_logs_now_fini(&o->logs);
@@ -60,7 +60,7 @@ static void
 submit(struct opening *o, pool_run_fn *run, pool_done_fn *done)
 {
 	o->job = (struct pool_job){.run = run, .done = done, .user = o};
-	if (pool_submit(o->streams->state->pool, &o->job) < 0)
+	if (api_worker_submit(o->streams->worker, &o->job) < 0)
 		busy(o);
 }
 
@@ -86,7 +86,7 @@ static void
 begin(struct opening *o)
 {
 	struct streams *s = o->streams;
-	struct loop *l = s->state->loop;
+	struct loop *l = s->worker->loop;
 	uint64_t unix_ms = loop_unix_ms(l), exp_ms = o->caller.exp_ms;
 	struct viewer_open v = {
 		.own_slot = o->slot,
@@ -109,7 +109,7 @@ begin(struct opening *o)
 		return;
 	}
 	stream = api_server_stream(TAKE(o->call), &http_peer_ops, peer);
-	auth_stream_end(s->state->tickets, &o->way, stream != NULL);
+	auth_stream_end(s->worker->state->tickets, &o->way, stream != NULL);
 	if (stream) {
 		char *key = o->spec->key;
 
@@ -237,8 +237,9 @@ run_caller(struct pool_job *job, void *thread_state)
 static bool
 take_slot(struct opening *o)
 {
-	unsigned max = (unsigned)o->streams->state->conf->sse_max_per_user;
-	int r = slot_take(o->streams->slots, o->caller.uuid, max, &o->slot);
+	struct api_state *state = o->streams->worker->state;
+	unsigned max = (unsigned)state->conf->sse_max_per_user;
+	int r = slot_take(state->slots, o->caller.uuid, max, &o->slot);
 
 	if (r == 0)
 		return true;
@@ -312,8 +313,9 @@ stream_open(struct streams *s, struct call *own_call)
 		busy(o);
 		return;
 	}
-	a = auth_stream_begin(s->state->secret, s->state->tickets, c->req.authorization, c->query,
-			      c->req.nquery, c->req.now_ms, &o->way);
+	a = auth_stream_begin(s->worker->state->secret, s->worker->state->tickets,
+			      c->req.authorization, c->query, c->req.nquery, c->req.now_ms,
+			      &o->way);
 	if (a != AUTH_OK) {
 		refuse_caller(o, a);
 		return;

@@ -371,7 +371,7 @@ stream_store_fetch(struct streams *s, struct hub_fetch *f)
 	j->after = j->reached = f->after;
 	j->upto = f->upto;
 	j->job = (struct pool_job){.run = run_fetch, .done = done_fetch, .user = j};
-	if (pool_submit(s->state->pool, &j->job) < 0) {
+	if (api_worker_submit(s->worker, &j->job) < 0) {
 		free(j);
 		return -EBUSY;
 	}

@@ -13,7 +13,6 @@
 #include "api/stream_logs.h"
 #include "api/stream_open.h"
 #include "api/stream_store.h"
-#include "bus/event.h"
 #include "bus/topic.h"
 #include "store/user.h"
 #include "util/json.h"
@@ -131,7 +130,7 @@ on_retry(struct loop_timer *t)
 static void
 retry(struct streams *s)
 {
-	if (loop_timer_set(s->state->loop, &s->reader.timer, RETRY_MS, on_retry, s) < 0)
+	if (loop_timer_set(s->worker->loop, &s->reader.timer, RETRY_MS, on_retry, s) < 0)
 		s->reader.again = true;
 }
 
@@ -246,7 +245,7 @@ read_on(struct streams *s)
 	rd->idle = hub_idle(s->hub, HUB_JOURNAL);
 	rd->err.msg[0] = '\0';
 	rd->job = (struct pool_job){.run = run_read, .done = done_read, .user = rd};
-	rd->running = pool_submit(s->state->pool, &rd->job) == 0;
+	rd->running = api_worker_submit(s->worker, &rd->job) == 0;
 	if (!rd->running)
 		retry(s);
 }
@@ -265,7 +264,7 @@ static void on_poll(struct loop_timer *t);
 static void
 poll_later(struct streams *s)
 {
-	if (loop_timer_set(s->state->loop, &s->poll, POLL_MS, on_poll, s) < 0)
+	if (loop_timer_set(s->worker->loop, &s->poll, POLL_MS, on_poll, s) < 0)
 		log_plain(LV_WARN, "streams.no_timer");
 }
 
@@ -274,7 +273,7 @@ static void
 on_poll(struct loop_timer *t)
 {
 	struct streams *s = t->user;
-	bool hinted = atomic_load(&s->state->bus_connected);
+	bool hinted = atomic_load(&s->worker->state->bus_connected);
 
 	if (!hinted || s->failing || ++s->polls >= POLLS_WITH_BUS) {
 		s->polls = 0;
@@ -283,51 +282,19 @@ on_poll(struct loop_timer *t)
 	poll_later(s);
 }
 
-/* ---- the bus ---- */
+/* ---- events of the bus ---- */
 
 static void
-on_message(void *user, struct sv subject, struct sv message)
+op_event(void *user, struct sv topic, uint64_t ts_ms, struct sv payload)
 {
+	struct stream_event ev = {.topic = topic, .ts_ms = ts_ms, .text = payload};
 	struct streams *s = user;
-	struct stream_event ev = {.topic = subject};
-	struct bus_event msg;
-	char *text;
 
 	if (hub_viewers(s->hub) == 0)
 		return;
-	if (bus_event_decode(message, &msg, NULL) < 0) {
-		s->bus_bad++;
-		return;
-	}
-	if (msg.seq > 0 || sv_eq(subject, SV("system.log"))) {
-		streams_poke(s);
-		bus_event_fini(&msg);
-		return;
-	}
-	text = json_text(msg.payload);
-	if (text) {
-		ev.text = sv_from(text);
-		ev.ts_ms = msg.ts_ms ? msg.ts_ms : loop_unix_ms(s->state->loop);
-		ev.payload = TAKE(msg.payload);
-		pass_on(s, &ev);
-		stream_event_fini(&ev);
-		hub_flush(s->hub);
-	}
-	free(text);
-	bus_event_fini(&msg);
-}
-
-static int
-subscribe(struct streams *s)
-{
-	static const char *const patterns[] = {"attacker.>", "credential.>", "decky.>",
-					       "identity.>", "system.>",     "topology.>"};
-	struct bus_sub *sub;
-	int r = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(patterns) && r == 0; i++)
-		r = bus_subscribe(s->state->bus, patterns[i], NULL, on_message, s, &sub);
-	return r;
+	pass_on(s, &ev);
+	stream_event_fini(&ev);
+	hub_flush(s->hub);
 }
 
 /* ---- the whole ---- */
@@ -354,19 +321,31 @@ op_stop(void *user)
 	hub_end_all(s->hub, CLOSE_SHUTDOWN);
 }
 
-static int
-op_metrics(void *user, struct buf *b)
+static void
+op_add_stats(void *user, struct hub_stats *sum)
 {
-	return stream_metrics_put(user, b);
+	struct streams *s = user;
+	struct hub_stats n;
+
+	hub_stats(s->hub, &n);
+	for (unsigned i = 0; i < HUB_KIND_COUNT; i++) {
+		sum->streams[i] += n.streams[i];
+		sum->frames[i] += n.frames[i];
+	}
+	for (unsigned i = 0; i < CLOSE_COUNT; i++)
+		sum->closed[i] += n.closed[i];
+	for (unsigned i = 0; i < HUB_SNAPSHOT_COUNT; i++)
+		sum->snapshots[i] += n.snapshots[i];
+	sum->ring_evicted += n.ring_evicted;
 }
 
 /* A change of access is seen by the next read, before anything that was committed after it. */
 const struct api_stream_ops streams_ops = {
 	.open = op_open,
 	.poke = op_poke,
-	.access_changed = op_poke,
+	.event = op_event,
 	.stop = op_stop,
-	.metrics = op_metrics,
+	.add_stats = op_add_stats,
 };
 
 static void
@@ -400,30 +379,26 @@ static const struct hub_ops hub_ops = {
 };
 
 int
-streams_new(struct api_state *state, struct streams **ret_streams, struct err *e)
+streams_new(struct api_worker *w, struct streams **ret_streams, struct err *e)
 {
 	struct streams *s = calloc(1, sizeof(*s));
 	int r;
 
 	if (!s)
 		return err_set(e, -ENOMEM, "no memory for the streams");
-	s->state = state;
+	s->worker = w;
 	s->epoch = -1;
 	s->epoch_min = INT64_MAX;
-	r = slots_new(&s->slots);
-	if (r == 0)
-		r = hub_new(state->loop, &hub_ops, s, &s->hub, e);
+	r = hub_new(w->loop, &hub_ops, s, &s->hub, e);
 	if (r == 0)
 		r = stream_logs_new(s, &s->logs);
-	if (r == 0)
-		r = subscribe(s);
 	if (r < 0) {
 		streams_free(s);
 		return err_set(e, r, "cannot set up the streams");
 	}
 	poll_later(s);
-	state->streams = &streams_ops;
-	state->streams_user = s;
+	w->streams = &streams_ops;
+	w->streams_user = s;
 	*ret_streams = s;
 	return 0;
 }
@@ -437,7 +412,5 @@ streams_free(struct streams *s)
 	loop_timer_clear(&s->reader.timer);
 	stream_logs_free(s->logs);
 	hub_free(s->hub);
-	slots_free(s->slots);
-	s->state->streams = NULL;
 	free(s);
 }

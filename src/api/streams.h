@@ -3,17 +3,15 @@
 #define API_STREAMS_H
 
 /*
- * The streams of the API: the hub, what feeds it (journal, logs, bus), and who may go on watching.
- * Everything but the jobs runs on the loop.
+ * The streams of a worker: the hub, what feeds it (journal, logs, events of the bus), and who may
+ * go on watching. Everything but the jobs runs on the worker's loop.
  */
 
-#include "api/state.h"
 #include "api/stream_spec.h"
-#include "bus/client.h"
+#include "api/worker.h"
 #include "store/journal.h"
 #include "stream/hub.h"
 #include "util/attr.h"
-#include "util/buf.h"
 #include "util/err.h"
 #include "util/loop.h"
 #include "util/pool.h"
@@ -38,9 +36,8 @@ struct stream_reader {
 };
 
 struct streams {
-	struct api_state *state;
+	struct api_worker *worker;
 	struct hub *hub;
-	struct slots *slots;
 	struct stream_reader reader;
 	struct stream_access *access; /* a check under way, or NULL */
 	int64_t epoch;		      /* every viewer's access was checked at it */
@@ -48,26 +45,21 @@ struct streams {
 	struct stream_logs *logs;
 	struct loop_timer poll;
 	unsigned polls;
-	uint64_t bus_bad; /* messages that were no events, dropped */
-	bool failing;	  /* the last read of the journal failed, and was logged */
+	bool failing; /* the last read of the journal failed, and was logged */
 	bool stopping;
 };
 
-/* For api_state.streams, with a struct streams as its user. */
+/* For api_worker.streams, with a struct streams as its user. */
 extern const struct api_stream_ops streams_ops;
 
-/* After the bus client and the pool; sets state->streams. 0 or a negative errno. */
-int streams_new(struct api_state *state, struct streams **ret_streams, struct err *e) A_NODISCARD;
-/* After the pool is freed, before the server. */
+/* On the worker's thread, which has its loop; sets worker->streams. 0 or a negative errno. */
+int streams_new(struct api_worker *w, struct streams **ret_streams, struct err *e) A_NODISCARD;
+/* After the last answer of a store thread, before the server. NULL is fine. */
 void streams_free(struct streams *s);
 
 /* A viewer begins that was authenticated at this access epoch. */
 void streams_note_epoch(struct streams *s, int64_t epoch);
 /* Read on soon. */
 void streams_poke(struct streams *s);
-
-/* Append lines for the metrics, straight after those of decnet_limit_hits_total. 0, -ENOBUFS,
- * -ENOMEM. */
-int stream_metrics_put(const struct streams *s, struct buf *b) A_NODISCARD;
 
 #endif

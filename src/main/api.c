@@ -7,9 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/relay.h"
 #include "api/server.h"
 #include "api/state.h"
-#include "api/streams.h"
+#include "api/worker.h"
 #include "bus/event.h"
 #include "store/journal.h"
 #include "store/threads.h"
@@ -27,7 +28,6 @@
 #define METRICS_CONNECTIONS 16
 #define TIDY_MS		    60000
 #define STOP_MS		    5000 /* what is being answered may go on for so long */
-#define STOP_LOOK_MS	    20
 #define DAY_MS		    86400000u
 
 /* A chore on a store thread; at most one of its kind is under way. */
@@ -45,12 +45,9 @@ struct chore {
 struct program {
 	struct conf conf;
 	struct api_state state;
-	struct http_server *server, *metrics;
-	struct streams *streams;
+	struct http_server *metrics;
 	struct chore beat, tidy;
-	struct loop_timer stop;
-	uint64_t stop_by_ms;
-	bool stopping;
+	bool serving, stopping;
 };
 
 static int
@@ -141,15 +138,11 @@ on_chore_due(struct loop_timer *t)
 }
 
 static void
-on_stop_look(struct loop_timer *t)
+on_drained(void *user)
 {
-	struct program *p = t->user;
-	struct http_counters n;
+	struct program *p = user;
 
-	http_server_counters(p->server, &n);
-	if ((n.open == 0 && p->state.calls == 0) || loop_now_ms(p->state.loop) >= p->stop_by_ms ||
-	    loop_timer_set(p->state.loop, t, STOP_LOOK_MS, on_stop_look, p) < 0)
-		loop_stop(p->state.loop);
+	loop_stop(p->state.loop);
 }
 
 static void
@@ -158,15 +151,9 @@ begin_stop(struct program *p)
 	if (p->stopping)
 		return;
 	p->stopping = true;
-	p->stop_by_ms = loop_now_ms(p->state.loop) + STOP_MS;
-	http_server_drain(p->server);
 	if (p->metrics)
 		http_server_drain(p->metrics);
-	api_server_stop(&p->state);
-	if (p->state.streams)
-		p->state.streams->stop(p->state.streams_user);
-	p->stop.user = p;
-	on_stop_look(&p->stop);
+	api_workers_stop(&p->state, STOP_MS, on_drained, p);
 }
 
 static void
@@ -186,8 +173,7 @@ on_bus_state(void *user, bool connected)
 	if (connected)
 		publish_health(p);
 	/* Hints may have been lost. */
-	if (p->state.streams)
-		p->state.streams->poke(p->state.streams_user);
+	relay_poke(&p->state, NULL);
 }
 
 /* The second token of `system.<worker>.health`. */
@@ -268,7 +254,7 @@ open_bus(struct program *p, struct err *e)
 	r = bus_subscribe(s->bus, "system.*.health", NULL, on_health, p, &health);
 	if (r == 0)
 		r = bus_subscribe(s->bus, "system.api.control", NULL, on_control, p, &control);
-	return r < 0 ? err_set(e, r, "bus: cannot subscribe") : 0;
+	return r < 0 ? err_set(e, r, "bus: cannot subscribe") : relay_subscribe(s, e);
 }
 
 static void
@@ -339,11 +325,10 @@ open_all(struct program *p, struct err *e)
 	if (r == 0)
 		r = open_bus(p, e);
 	if (r == 0)
-		r = streams_new(&p->state, &p->streams, e);
+		r = inbox_serve(p->state.inbox, p->state.loop);
 	if (r == 0)
-		r = http_server_new(p->state.loop, &options, &api_http_ops, &p->state, &p->server,
-				    e);
-	p->state.server = p->server;
+		r = api_workers_start(&p->state, &options, e);
+	p->serving = r == 0;
 	return r < 0 ? r : open_metrics(p, e);
 }
 
@@ -370,22 +355,25 @@ serve(struct program *p, struct err *e)
 		start_chore(p, &p->beat, "heartbeat", WORKER_BEAT_MS, beat);
 		start_chore(p, &p->tidy, "tidy", TIDY_MS, tidy);
 		log_event(LV_INFO, "process.start", KV_S("host", p->conf.api_host),
-			  KV_U("port", http_server_port(p->server)));
+			  KV_U("port", p->conf.api_port), KV_U("workers", p->state.nworkers));
 		fdpass_ready();
 		r = loop_run(p->state.loop);
 		if (r < 0)
 			r = err_set(e, r, "loop: %s", strerror(-r));
 		p->stopping = true;
 	}
-	/* The pool first: its last answers still find everything that they point at. */
+	/* The pools first: their last answers still find everything that they point at. */
+	pool_stop(p->state.hash_pool);
+	pool_stop(p->state.pool);
+	api_workers_quit(&p->state);
 	pool_free(p->state.hash_pool);
 	pool_free(p->state.pool);
-	if (p->server)
+	if (p->serving)
 		say_goodbye(p);
-	streams_free(p->streams);
-	http_server_free(p->server);
 	http_server_free(p->metrics);
 	bus_client_free(p->state.bus);
+	if (p->state.inbox)
+		inbox_leave(p->state.inbox);
 	loop_free(p->state.loop);
 	api_state_fini(&p->state);
 	return r;
