@@ -355,3 +355,37 @@ api_check_body(const struct api_req *req, struct api_res *res, const struct api_
 {
 	api_check_object(req->body, "", res, fields, n);
 }
+
+/* `path` is how the value is reached, n characters so far; what does not fit is cut. Bodies are
+ * nested JSON_DEPTH_MAX deep at most. */
+static void
+check_nul(const json_t *value, char *path, size_t n, size_t size, struct api_res *res)
+{
+	struct sv text = {json_string_value(value), json_string_length(value)};
+	const char *key;
+	json_t *member;
+	size_t i;
+
+	if (text.p && memchr(text.p, 0, text.n))
+		api_bad_field(res, path, "must not hold NUL");
+	json_array_foreach(value, i, member)
+	{
+		(void)snprintf(path + n, size - n, "%s%zu", n ? "." : "", i);
+		check_nul(member, path, strlen(path), size, res);
+	}
+	/* jansson's iterators take a pointer that is not const, and change nothing. */
+	json_object_foreach((json_t *)(uintptr_t)value, key, member)
+	{
+		(void)snprintf(path + n, size - n, "%s%s", n ? "." : "", key);
+		check_nul(member, path, strlen(path), size, res);
+	}
+	path[n] = '\0';
+}
+
+void
+api_check_nul(const json_t *body, struct api_res *res)
+{
+	char path[256] = "";
+
+	check_nul(body, path, 0, sizeof(path), res);
+}

@@ -158,6 +158,11 @@ void api_check_body(const struct api_req *req, struct api_res *res, const struct
 		    size_t n);
 void api_check_object(const json_t *object, const char *prefix, struct api_res *res,
 		      const struct api_field *fields, size_t n);
+/*
+ * Note every text in the body, however deep, that holds a NUL: whoever takes it for a C string
+ * would see another text than was checked. Then see api_bad.
+ */
+void api_check_nul(const json_t *body, struct api_res *res);
 
 /* Release what the answer holds. */
 void api_res_fini(struct api_res *res);

@@ -230,11 +230,11 @@ handle(struct call *c, struct db *db, struct err *e)
 	struct api_ctx cx = {.db = db, .conf = c->state->conf, .state = c->state, .e = e};
 	int r;
 
-	if (c->query_bad) {
+	if (c->query_bad)
 		api_bad_field(&c->res, "query", "malformed");
-		(void)api_bad(&c->res);
+	api_check_nul(c->req.body, &c->res);
+	if (api_bad(&c->res))
 		return 0;
-	}
 	r = handlers[c->match.index](&cx, &c->req, &c->res);
 	if (r == 0 && c->res.status == 0 && !c->res.resume)
 		return -EPROTO;

@@ -199,6 +199,13 @@ router_match(struct sv method, struct sv path, char *store, struct router_match 
 	uint32_t best = 0;
 
 	(void)pthread_once(&patterns_once, cut_patterns);
+	/* The server as a whole (RFC 9110, 9.3.7). */
+	if (sv_eq(path, SV("*")) && sv_eq(method, SV("OPTIONS"))) {
+		m.status = 204;
+		(void)snprintf(m.allow, sizeof(m.allow),
+			       "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+		goto out;
+	}
 	if (cut(path, store, &segments) < 0)
 		goto out;
 	for (size_t i = 0; i < router_count; i++) {

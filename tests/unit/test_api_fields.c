@@ -200,6 +200,39 @@ answers_have_their_shapes(void **state)
 }
 
 static void
+finds_nul_at_any_depth(void **state)
+{
+	static const struct {
+		const char *body, *errors;
+	} rows[] = {
+		{"{}", NULL},
+		{"{\"a\":\"b\",\"c\":[1,\"d\",{\"e\":null}]}", NULL},
+		{"{\"a\":\"\\u0000\"}", "[{\"field\":\"a\",\"message\":\"must not hold NUL\"}]"},
+		{"{\"a\":{\"b\":[\"x\",\"y\\u0000z\"]},\"c\":\"\\u0000\"}",
+		 "[{\"field\":\"a.b.1\",\"message\":\"must not hold NUL\"},"
+		 "{\"field\":\"c\",\"message\":\"must not hold NUL\"}]"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct api_res res = {0};
+		json_t *body = NULL;
+		char *text;
+
+		assert_int_equal(json_parse(sv_from(rows[i].body), &body, NULL), 0);
+		api_check_nul(body, &res);
+		text = res.errors ? json_text(res.errors) : NULL;
+		if (rows[i].errors)
+			assert_string_equal(text, rows[i].errors);
+		else
+			assert_null(text);
+		free(text);
+		json_decref(body);
+		api_res_fini(&res);
+	}
+}
+
+static void
 knows_names_and_passwords(void **state)
 {
 	static const struct {
@@ -233,6 +266,7 @@ main(void)
 		cmocka_unit_test(reports_at_most_32),
 		cmocka_unit_test(reads_pages),
 		cmocka_unit_test(answers_have_their_shapes),
+		cmocka_unit_test(finds_nul_at_any_depth),
 		cmocka_unit_test(knows_names_and_passwords),
 	};
 

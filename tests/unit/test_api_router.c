@@ -47,6 +47,8 @@ finds_paths_and_parameters(void **state)
 		{"HEAD", "/api/v1/config", 200, "/api/v1/config", NULL},
 		{"OPTIONS", "/api/v1/config", 204, NULL, NULL},
 		{"OPTIONS", "/api/v1/nothing", 404, NULL, NULL},
+		{"OPTIONS", "*", 204, NULL, NULL},
+		{"GET", "*", 404, NULL, NULL},
 		{"POST", "/api/v1/config", 405, NULL, NULL},
 		{"BREW", "/api/v1/config", 405, NULL, NULL},
 		{"BREW", "/api/v1/nothing", 404, NULL, NULL},
