@@ -8,6 +8,7 @@
 
 #include "bus/topic.h"
 #include "store/journal.h"
+#include "store/rows.h"
 #include "util/buf.h"
 #include "util/json.h"
 #include "util/limits.h"
@@ -485,18 +486,6 @@ attacker_file_add(struct attacker *a)
 	a->counts_changed = true;
 }
 
-static int
-bind_list(struct db_stmt *st, int at, const json_t *list)
-{
-	char *text = json_text(list);
-
-	if (!text)
-		return -ENOMEM;
-	db_bind_text(st, at, text);
-	free(text);
-	return 0;
-}
-
 /* The columns from first_seen to behavior, in the order of attacker.def. */
 static int
 bind_columns(struct db_stmt *st, int at, const struct attacker *a)
@@ -509,11 +498,11 @@ bind_columns(struct db_stmt *st, int at, const struct attacker *a)
 	db_bind_int(st, at + 3, a->event_count);
 	db_bind_int(st, at + 4, a->bounty_count);
 	db_bind_int(st, at + 5, a->credential_count);
-	r = bind_list(st, at + 6, a->services);
+	r = rows_bind_json(st, at + 6, a->services);
 	if (r == 0)
-		r = bind_list(st, at + 7, a->services_interacted);
+		r = rows_bind_json(st, at + 7, a->services_interacted);
 	if (r == 0)
-		r = bind_list(st, at + 8, a->deckies);
+		r = rows_bind_json(st, at + 8, a->deckies);
 	db_bind_text(st, at + 9, a->traversal_path);
 	db_bind_int(st, at + 10, a->is_traversal);
 	db_bind_int(st, at + 11, a->rotation_count);
@@ -522,7 +511,7 @@ bind_columns(struct db_stmt *st, int at, const struct attacker *a)
 	else
 		db_bind_null(st, at + 12);
 	if (r == 0 && a->behavior)
-		r = bind_list(st, at + 13, a->behavior);
+		r = rows_bind_json(st, at + 13, a->behavior);
 	else
 		db_bind_null(st, at + 13);
 	return r;

@@ -8,6 +8,7 @@
 
 #include "store/attacker.h"
 #include "store/identity.h"
+#include "store/rows.h"
 #include "util/buf.h"
 #include "util/json.h"
 
@@ -15,34 +16,11 @@
 #define SERVICE_NAME_MAX 64
 
 /* What a statement's row becomes. */
-typedef json_t *row_fn(struct db *db, struct db_stmt *st, struct err *e);
 
 static int
 no_memory(struct err *e)
 {
 	return err_set(e, -ENOMEM, "out of memory");
-}
-
-/* Every row of a bound statement through the function, as an array; resets the statement. */
-static int
-collect(struct db *db, struct db_stmt *st, row_fn *fn, json_t **ret_list, struct err *e)
-{
-	json_t *list = json_array();
-	int r = list ? 1 : no_memory(e);
-
-	while (r > 0 && (r = db_step(st, e)) > 0) {
-		json_t *row = fn(db, st, e);
-
-		if (json_array_append_new(list, row) != 0)
-			r = no_memory(e);
-	}
-	db_reset(st);
-	if (r < 0) {
-		json_decref(list);
-		return r;
-	}
-	*ret_list = list;
-	return 0;
 }
 
 static json_t *
@@ -85,7 +63,7 @@ read_commands(struct db *db, const char *uuid, const char *service, int64_t limi
 	db_bind_text(st, 2, service);
 	db_bind_int(st, 3, limit);
 	db_bind_int(st, 4, offset);
-	return collect(db, st, command_json, ret_list, e);
+	return rows_collect(db, st, command_json, ret_list, e);
 }
 
 /* What other tables know about the row. */
@@ -102,7 +80,7 @@ hang_on(struct db *db, const struct attacker *a, char final[ID_UUID_SIZE], json_
 	if (r < 0)
 		return r;
 	db_bind_text(st, 1, a->uuid);
-	r = collect(db, st, fingerprint_json, ret_prints, e);
+	r = rows_collect(db, st, fingerprint_json, ret_prints, e);
 	if (r == 0)
 		r = read_commands(db, a->uuid, "", ROW_COMMANDS_MAX, 0, ret_commands, e);
 	return r;
@@ -236,7 +214,7 @@ attacker_observations(struct db *db, const char *uuid, json_t **ret_list, struct
 	struct db_stmt *st = db_query(db, Q_ATTACKER_SIGNALS_CURRENT);
 
 	db_bind_text(st, 1, uuid);
-	return collect(db, st, observation_json, ret_list, e);
+	return rows_collect(db, st, observation_json, ret_list, e);
 }
 
 /* `%text%` with the pattern's own characters escaped by '!', letters in lower case. */
@@ -328,7 +306,7 @@ attacker_list(struct db *db, const struct attacker_filter *f, int64_t limit, int
 	}
 	db_bind_int(st, 3, limit);
 	db_bind_int(st, 4, offset);
-	return collect(db, st, attacker_row_json, ret_data, e);
+	return rows_collect(db, st, attacker_row_json, ret_data, e);
 }
 
 int
@@ -338,7 +316,7 @@ attacker_page(struct db *db, const char *after, unsigned limit, json_t **ret_dat
 
 	db_bind_text(st, 1, after);
 	db_bind_int(st, 2, limit);
-	return collect(db, st, attacker_row_json, ret_data, e);
+	return rows_collect(db, st, attacker_row_json, ret_data, e);
 }
 
 int

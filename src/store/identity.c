@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "store/attacker_view.h"
+#include "store/rows.h"
 #include "util/json.h"
 
 static const char *const rollups[] = {
@@ -164,29 +165,6 @@ identity_resolve(struct db *db, const char *uuid, char dst[ID_UUID_SIZE], struct
 	return r < 0 ? r : 1;
 }
 
-typedef json_t *row_fn(struct db *db, struct db_stmt *st, struct err *e);
-
-static int
-collect(struct db *db, struct db_stmt *st, row_fn *fn, json_t **ret_list, struct err *e)
-{
-	json_t *list = json_array();
-	int r = list ? 1 : no_memory(e);
-
-	while (r > 0 && (r = db_step(st, e)) > 0) {
-		json_t *row = fn(db, st, e);
-
-		if (json_array_append_new(list, row) != 0)
-			r = no_memory(e);
-	}
-	db_reset(st);
-	if (r < 0) {
-		json_decref(list);
-		return r;
-	}
-	*ret_list = list;
-	return 0;
-}
-
 static json_t *
 list_row(struct db *db, struct db_stmt *st, struct err *e)
 {
@@ -232,7 +210,7 @@ identity_list(struct db *db, int64_t limit, int64_t offset, json_t **ret_data, i
 		return r;
 	db_bind_int(st, 1, limit);
 	db_bind_int(st, 2, offset);
-	return collect(db, st, list_row, ret_data, e);
+	return rows_collect(db, st, list_row, ret_data, e);
 }
 
 static int
@@ -264,7 +242,7 @@ identity_detail(struct db *db, const char *uuid, json_t **ret_row, struct err *e
 	r = live_count(db, winner, &live, e);
 	if (r == 0) {
 		db_bind_text(st, 1, winner);
-		r = collect(db, st, uuid_row, &from, e);
+		r = rows_collect(db, st, uuid_row, &from, e);
 	}
 	if (r == 0) {
 		row = identity_json(&i);
@@ -295,7 +273,7 @@ identity_observations(struct db *db, const char *uuid, int64_t limit, int64_t of
 	db_bind_text(st, 1, uuid);
 	db_bind_int(st, 2, limit);
 	db_bind_int(st, 3, offset);
-	return collect(db, st, attacker_row_json, ret_data, e);
+	return rows_collect(db, st, attacker_row_json, ret_data, e);
 }
 
 int
@@ -313,5 +291,5 @@ identity_evidence(struct db *db, const char *uuid, int64_t limit, int64_t offset
 	db_bind_text(st, 1, uuid);
 	db_bind_int(st, 2, limit);
 	db_bind_int(st, 3, offset);
-	return collect(db, st, evidence_row, ret_data, e);
+	return rows_collect(db, st, evidence_row, ret_data, e);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/rows.h"
 #include "util/json.h"
 #include "util/limits.h"
 
@@ -113,38 +114,14 @@ row_of(struct db_stmt *st)
 	};
 }
 
-/* The rows of a bound statement as an array; resets it. */
-static int
-rows_json(struct db_stmt *st, json_t **ret_data, struct err *e)
+static json_t *
+row_json(struct db *db, struct db_stmt *st, struct err *e)
 {
-	json_t *data = json_array();
-	int r = data ? 1 : -ENOMEM;
+	struct log_row row = row_of(st);
 
-	while (r > 0 && (r = db_step(st, e)) > 0) {
-		struct log_row row = row_of(st);
-
-		if (json_array_append_new(data, log_json(&row)) != 0)
-			r = -ENOMEM;
-	}
-	db_reset(st);
-	if (r < 0) {
-		json_decref(data);
-		return r == -ENOMEM ? err_set(e, r, "out of memory") : r;
-	}
-	*ret_data = data;
-	return 0;
-}
-
-static int
-bind_json(struct db_stmt *st, int at, const json_t *value)
-{
-	char *text = json_text(value);
-
-	if (!text)
-		return -ENOMEM;
-	db_bind_text(st, at, text);
-	free(text);
-	return 0;
+	(void)db;
+	(void)e;
+	return log_json(&row);
 }
 
 static int
@@ -159,9 +136,9 @@ bind_filter(struct db_stmt *st, const struct log_filter *f, uint64_t start_ms, u
 	db_bind_text(st, 4, s->service ? s->service : "");
 	db_bind_text(st, 5, s->event ? s->event : "");
 	db_bind_text(st, 6, s->attacker ? s->attacker : "");
-	r = bind_json(st, 7, s->words);
+	r = rows_bind_json(st, 7, s->words);
 	if (r == 0)
-		r = bind_json(st, 8, s->pairs);
+		r = rows_bind_json(st, 8, s->pairs);
 	if (r < 0)
 		db_reset(st);
 	return r;
@@ -215,7 +192,7 @@ log_list(struct db *db, const struct log_filter *f, int64_t limit, int64_t offse
 	}
 	db_bind_int(st, at, limit);
 	db_bind_int(st, at + 1, offset);
-	return rows_json(st, ret_data, e);
+	return rows_collect(db, st, row_json, ret_data, e);
 }
 
 /* Buckets under construction: minutes arrive ascending, so a bucket is closed by the next one. */
@@ -389,7 +366,7 @@ log_of_attacker(struct db *db, const char *attacker_uuid, const char *event_type
 	db_bind_text(st, 1, attacker_uuid);
 	db_bind_text(st, 2, event_type);
 	db_bind_int(st, 3, limit);
-	return rows_json(st, ret_data, e);
+	return rows_collect(db, st, row_json, ret_data, e);
 }
 
 /* Take the minutes of the rows that are about to go out of the counts. */

@@ -9,6 +9,7 @@
 
 #include "bus/topic.h"
 #include "store/journal.h"
+#include "store/rows.h"
 #include "store/topology.h"
 #include "util/json.h"
 
@@ -135,38 +136,30 @@ mutation_get(struct db *db, const char *topology_id, const char *id, struct muta
 	return r;
 }
 
+static json_t *
+row_json(struct db *db, struct db_stmt *st, struct err *e)
+{
+	struct mutation m;
+	json_t *row = read_row(st, &m) == 0 ? mutation_json(&m) : NULL;
+
+	(void)db;
+	(void)e;
+	mutation_fini(&m);
+	return row;
+}
+
 int
 mutation_list(struct db *db, const char *topology_id, const char *state, int64_t limit,
 	      int64_t offset, json_t **ret_rows, struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_MUTATION_LIST);
-	json_t *rows = json_array();
-	int r;
 
 	db_bind_text(st, 1, topology_id);
 	db_bind_text(st, 2, state);
 	db_bind_text(st, 3, state);
 	db_bind_int(st, 4, limit);
 	db_bind_int(st, 5, offset);
-	while ((r = db_step(st, e)) > 0) {
-		struct mutation m;
-
-		r = read_row(st, &m);
-		if (r == 0 && json_array_append_new(rows, mutation_json(&m)) < 0)
-			r = -ENOMEM;
-		mutation_fini(&m);
-		if (r < 0) {
-			(void)err_set(e, r, "out of memory");
-			break;
-		}
-	}
-	db_reset(st);
-	if (r < 0) {
-		json_decref(rows);
-		return r;
-	}
-	*ret_rows = rows;
-	return 0;
+	return rows_collect(db, st, row_json, ret_rows, e);
 }
 
 int
@@ -227,18 +220,19 @@ mutation_in_flight(struct db *db, const char *topology_id, json_t **ret_rows, st
 {
 	struct mutation *list = NULL;
 	json_t *rows = json_array();
-	int n = mutation_open(db, topology_id, &list, e);
+	int n = mutation_open(db, topology_id, &list, e), r = n < 0 ? n : 0;
 
 	for (int pending = 1; pending >= 0; pending--)
 		for (int i = n; i-- > 0;)
 			if ((strcmp(list[i].state, "pending") == 0) == (pending == 1))
-				(void)json_array_append_new(rows, mutation_json(&list[i]));
+				if (json_array_append_new(rows, mutation_json(&list[i])) < 0)
+					r = err_set(e, -ENOMEM, "out of memory");
 	for (int i = 0; i < n; i++)
 		mutation_fini(&list[i]);
 	free(list);
-	if (n < 0) {
+	if (r < 0) {
 		json_decref(rows);
-		return n;
+		return r;
 	}
 	*ret_rows = rows;
 	return 0;

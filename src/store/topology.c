@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/rows.h"
 #include "util/json.h"
 #include "util/sv.h"
 
@@ -195,34 +196,28 @@ topology_find_name(struct db *db, const char *name, char ret_id[ID_UUID_SIZE], s
 	return r;
 }
 
+static json_t *
+row_json(struct db *db, struct db_stmt *st, struct err *e)
+{
+	struct topo t = {0};
+
+	(void)db;
+	(void)e;
+	read_topology(st, &t);
+	return topology_json(&t);
+}
+
 int
 topology_list(struct db *db, const char *status, int64_t limit, int64_t offset, json_t **ret_rows,
 	      struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_TOPOLOGY_LIST);
-	json_t *rows = json_array();
-	int r;
 
 	db_bind_text(st, 1, status);
 	db_bind_text(st, 2, status);
 	db_bind_int(st, 3, limit);
 	db_bind_int(st, 4, offset);
-	while ((r = db_step(st, e)) > 0) {
-		struct topo t = {0};
-
-		read_topology(st, &t);
-		if (json_array_append_new(rows, topology_json(&t)) < 0) {
-			r = err_set(e, -ENOMEM, "out of memory");
-			break;
-		}
-	}
-	db_reset(st);
-	if (r < 0) {
-		json_decref(rows);
-		return r;
-	}
-	*ret_rows = rows;
-	return 0;
+	return rows_collect(db, st, row_json, ret_rows, e);
 }
 
 int
@@ -535,40 +530,30 @@ host_known(struct db *db, const char *name, struct err *e)
 	return r;
 }
 
+static json_t *
+id_json(struct db *db, struct db_stmt *st, struct err *e)
+{
+	(void)db;
+	(void)e;
+	return json_string(db_col_text(st, 0));
+}
+
 int
 topology_holding(struct db *db, json_t **ret_ids, struct err *e)
 {
-	struct db_stmt *st = db_query(db, Q_TOPOLOGY_HOLDING);
-	json_t *ids = json_array();
-	int r;
+	return rows_collect(db, db_query(db, Q_TOPOLOGY_HOLDING), id_json, ret_ids, e);
+}
 
-	while ((r = db_step(st, e)) > 0)
-		(void)json_array_append_new(ids, json_string(db_col_text(st, 0)));
-	db_reset(st);
-	if (r < 0) {
-		json_decref(ids);
-		return r;
-	}
-	*ret_ids = ids;
-	return 0;
+static json_t *
+host_json(struct db *db, struct db_stmt *st, struct err *e)
+{
+	(void)db;
+	(void)e;
+	return json_pack("{s:s, s:s}", "name", db_col_text(st, 0), "driver", db_col_text(st, 1));
 }
 
 int
 host_list(struct db *db, json_t **ret_rows, struct err *e)
 {
-	struct db_stmt *st = db_query(db, Q_HOST_LIST);
-	json_t *rows = json_array();
-	int r;
-
-	while ((r = db_step(st, e)) > 0)
-		(void)json_array_append_new(rows,
-					    json_pack("{s:s, s:s}", "name", db_col_text(st, 0),
-						      "driver", db_col_text(st, 1)));
-	db_reset(st);
-	if (r < 0) {
-		json_decref(rows);
-		return r;
-	}
-	*ret_rows = rows;
-	return 0;
+	return rows_collect(db, db_query(db, Q_HOST_LIST), host_json, ret_rows, e);
 }

@@ -8,6 +8,7 @@
 
 #include "bus/topic.h"
 #include "store/journal.h"
+#include "store/rows.h"
 #include "store/topology.h"
 #include "util/json.h"
 #include "util/limits.h"
@@ -124,30 +125,26 @@ topology_set_status(struct db *db, struct topo *t, enum topo_status to, const ch
 		       now_ms, e);
 }
 
+static json_t *
+status_event_json(struct db *db, struct db_stmt *st, struct err *e)
+{
+	(void)db;
+	(void)e;
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "id", db_col_text(st, 0), "topology_id",
+			 db_col_text(st, 5), "from_status", db_col_text(st, 1), "to_status",
+			 db_col_text(st, 2), "at", json_time((uint64_t)db_col_int(st, 3)), "reason",
+			 json_text_or_null(db_col_text(st, 4)));
+}
+
 int
 topology_status_events(struct db *db, const char *id, int64_t limit, json_t **ret_rows,
 		       struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_STATUS_EVENT_OF);
-	json_t *rows = json_array();
-	int r;
 
 	db_bind_text(st, 1, id);
 	db_bind_int(st, 2, limit);
-	while ((r = db_step(st, e)) > 0)
-		(void)json_array_append_new(
-			rows,
-			json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "id", db_col_text(st, 0),
-				  "topology_id", id, "from_status", db_col_text(st, 1), "to_status",
-				  db_col_text(st, 2), "at", json_time((uint64_t)db_col_int(st, 3)),
-				  "reason", json_text_or_null(db_col_text(st, 4))));
-	db_reset(st);
-	if (r < 0) {
-		json_decref(rows);
-		return r;
-	}
-	*ret_rows = rows;
-	return 0;
+	return rows_collect(db, st, status_event_json, ret_rows, e);
 }
 
 int

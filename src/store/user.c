@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "store/rows.h"
 #include "util/limits.h"
 
 static int
@@ -72,25 +73,23 @@ user_json(const struct user *u)
 			 u->role, "must_change_password", (int)u->must_change);
 }
 
+static json_t *
+row_json(struct db *db, struct db_stmt *st, struct err *e)
+{
+	struct user u;
+
+	(void)db;
+	(void)e;
+	return read_user(st, &u) == 0 ? user_json(&u) : NULL;
+}
+
 int
 user_list(struct db *db, json_t **ret_array, struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_USER_LIST);
-	json_t *array = json_array();
-	struct user u;
-	int r = array ? 0 : -ENOMEM;
 
 	db_bind_int(st, 1, LIMIT_USERS);
-	while (r == 0 && (r = db_step(st, e)) == 1) {
-		r = read_user(st, &u);
-		if (r == 0 && json_array_append_new(array, user_json(&u)) < 0)
-			r = -ENOMEM;
-	}
-	db_reset(st);
-	if (r == 0)
-		*ret_array = TAKE(array);
-	json_decref(array);
-	return r;
+	return rows_collect(db, st, row_json, ret_array, e);
 }
 
 static int
