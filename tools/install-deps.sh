@@ -6,8 +6,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 want=${1:-test}
-test_only='chromium clang clang-format clang-tidy libclang-rt-14-dev nginx postgresql redis-tools spin telnet'
-bench_only='libnginx-mod-nchan nats-server redis-server'
+test_only='chromium clang clang-format clang-tidy libclang-rt-14-dev nats-server nginx postgresql redis-tools spin telnet'
+bench_only='libnginx-mod-nchan redis-server'
 
 missing=
 for p in $(cat tools/packages.txt); do
