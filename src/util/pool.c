@@ -26,6 +26,8 @@ struct pool {
 	struct queue todo;
 	unsigned queue_max, nthreads;
 	uint64_t refused;
+	unsigned idle; /* threads that wait for work */
+	bool waking;   /* one of them was called and has not come yet */
 	bool stopping;
 	struct inbox *home; /* of the loop that made the pool */
 	struct thread threads[];
@@ -54,12 +56,36 @@ queue_pop(struct queue *q)
 	return job;
 }
 
+/*
+ * Under the lock: whether a thread is to be called once it is released. One call is under way at a
+ * time, and who comes calls the next one while work is left: a loop that submits many jobs in a
+ * turn pays for one call, and a job that takes long holds up no other.
+ */
+static bool
+call_one(struct pool *p)
+{
+	if (p->todo.n == 0 || p->idle == 0 || p->waking)
+		return false;
+	p->waking = true;
+	return true;
+}
+
+static void
+wait_for_work(struct pool *p)
+{
+	p->idle++;
+	(void)pthread_cond_wait(&p->work, &p->lock);
+	p->idle--;
+	p->waking = false;
+}
+
 static void *
 thread_main(void *arg)
 {
 	struct thread *t = arg;
 	struct pool *p = t->pool;
 	struct pool_job *job;
+	bool more;
 	int r = p->ops.init ? p->ops.init(p->ops.user, &t->state, &t->err) : 0;
 
 	(void)pthread_mutex_lock(&p->lock);
@@ -70,10 +96,13 @@ thread_main(void *arg)
 		if (!job && p->stopping)
 			break;
 		if (!job) {
-			(void)pthread_cond_wait(&p->work, &p->lock);
+			wait_for_work(p);
 			continue;
 		}
+		more = call_one(p);
 		(void)pthread_mutex_unlock(&p->lock);
+		if (more)
+			(void)pthread_cond_signal(&p->work);
 		job->run(job, t->state);
 		inbox_post(job->to, &job->answer);
 		(void)pthread_mutex_lock(&p->lock);
@@ -146,6 +175,7 @@ pool_new(struct loop *l, unsigned threads, unsigned queue_max, const struct pool
 int
 pool_submit_to(struct pool *p, struct pool_job *job, struct inbox *to)
 {
+	bool call = false;
 	int r = 0;
 
 	job->to = to;
@@ -156,9 +186,11 @@ pool_submit_to(struct pool *p, struct pool_job *job, struct inbox *to)
 		r = -EBUSY;
 	} else {
 		queue_push(&p->todo, job);
-		(void)pthread_cond_signal(&p->work);
+		call = call_one(p);
 	}
 	(void)pthread_mutex_unlock(&p->lock);
+	if (call)
+		(void)pthread_cond_signal(&p->work);
 	return r;
 }
 
