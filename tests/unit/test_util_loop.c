@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The loop with an injected clock, deferred free inside a batch, and the thread pool behind it. */
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -275,6 +276,41 @@ the_queue_has_a_ceiling(void **state)
 	assert_int_equal(fired, 3);
 }
 
+static pthread_barrier_t together;
+
+static void
+wait_for_the_others(struct pool_job *job, void *thread_state)
+{
+	(void)job;
+	(void)thread_state;
+	(void)pthread_barrier_wait(&together);
+}
+
+/* Each round only ends when every thread sits in a job of its own. */
+static void
+a_long_job_holds_up_no_other(void **state)
+{
+	struct job jobs[3] = {0};
+	int count = 0;
+	struct pool_ops ops = {.init = thread_init, .user = &count};
+	struct pool *p = NULL;
+
+	assert_int_equal(pthread_barrier_init(&together, NULL, ARRAY_LEN(jobs)), 0);
+	assert_int_equal(pool_new(*state, ARRAY_LEN(jobs), 8, &ops, &p, NULL), 0);
+	for (int round = 1; round <= 200; round++) {
+		fired = 0;
+		for (size_t i = 0; i < ARRAY_LEN(jobs); i++) {
+			jobs[i].job = (struct pool_job){
+				.run = wait_for_the_others, .done = job_done, .user = &jobs[i]};
+			assert_int_equal(pool_submit(p, &jobs[i].job), 0);
+		}
+		while (fired < (int)ARRAY_LEN(jobs))
+			assert_int_equal(loop_turn(*state, 1000), 0);
+	}
+	pool_free(p);
+	(void)pthread_barrier_destroy(&together);
+}
+
 static void
 descriptors_cross_a_socket(void **state)
 {
@@ -320,6 +356,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_thread_that_cannot_start_is_told, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(the_queue_has_a_ceiling, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_long_job_holds_up_no_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(descriptors_cross_a_socket, setup, teardown),
 	};
 
