@@ -56,6 +56,8 @@ add_cors(struct headers *h, const struct api_state *state, const struct http_req
 		add(h, "Access-Control-Expose-Headers", CORS_EXPOSED);
 		return;
 	}
+	/* A stranger is told nothing, not even what others may. */
+	h->origin[0] = '\0';
 }
 
 static void
