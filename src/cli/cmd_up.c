@@ -25,7 +25,8 @@ struct up {
 	struct loop *loop;
 	struct supervisor *supervisor;
 	unsigned set;
-	int tell_fd; /* to the process that put us in the background; -1: none */
+	bool terminal; /* standard input was one */
+	int tell_fd;   /* to the process that put us in the background; -1: none */
 	int code;
 };
 
@@ -68,6 +69,11 @@ on_signal(void *user, int signo)
 		return;
 	}
 	log_event(LV_INFO, "supervisor.signal", KV_I("signal", signo));
+	/* Also what the end of a terminal sends to those who run in it. */
+	if (signo == SIGHUP && !(u->terminal && !isatty(STDIN_FILENO))) {
+		supervisor_reload(u->supervisor);
+		return;
+	}
 	supervisor_stop(u->supervisor);
 }
 
@@ -96,6 +102,7 @@ run(struct up *u)
 	struct err e = {0};
 	int r;
 
+	u->terminal = isatty(STDIN_FILENO) == 1;
 	conf_log(&u->conf, "decnet");
 	r = supervise(u, &e);
 	if (r < 0)
@@ -163,6 +170,7 @@ go_to_background(const struct cli *c, struct up *u, int pid_fd)
 {
 	int tell_fds[2];
 	pid_t pid;
+	char url[REST_URL_MAX];
 	int code;
 
 	if (pipe2(tell_fds, O_CLOEXEC) < 0)
@@ -177,6 +185,10 @@ go_to_background(const struct cli *c, struct up *u, int pid_fd)
 	(void)close(tell_fds[1]);
 	code = wait_for_start(c, u, tell_fds[0]);
 	(void)close(tell_fds[0]);
+	if (code == CLI_OK && (u->set & (1u << PROCESS_API))) {
+		rest_own_url(&u->conf, url);
+		(void)fprintf(stderr, "decnet: serving %s/\n", url);
+	}
 	return code;
 }
 

@@ -27,6 +27,7 @@ struct cli_command;
 
 struct cli {
 	const char *url; /* --url, or NULL */
+	bool probe;	 /* our own server: no token, and its certificate is not checked */
 	bool json, color;
 	const struct cli_command *command;
 	int argc; /* what follows the words of the command */

@@ -493,6 +493,16 @@ supervisor_new(struct loop *l, const struct conf *conf, unsigned set,
 }
 
 void
+supervisor_reload(struct supervisor *s)
+{
+	struct one *api = &s->ones[PROCESS_API];
+
+	/* One that only starts would die of it, and reads the files anyway. */
+	if (api->life == LIFE_SERVING)
+		send_signal(api, SIGHUP);
+}
+
+void
 supervisor_free(struct supervisor *s)
 {
 	if (!s)

@@ -34,6 +34,8 @@ int supervisor_new(struct loop *l, const struct conf *conf, unsigned set,
 void supervisor_free(struct supervisor *s);
 /* Stop all in order; a second call kills what is left. `ended` tells when it is done. */
 void supervisor_stop(struct supervisor *s);
+/* Let the server read certificate and key again. */
+void supervisor_reload(struct supervisor *s);
 /* A child has changed its state. */
 void supervisor_on_child(struct supervisor *s);
 

@@ -32,8 +32,8 @@ is_token_char(char c)
 	       (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-static bool
-is_token(struct sv s)
+bool
+http_token(struct sv s)
 {
 	for (size_t i = 0; i < s.n; i++)
 		if (!is_token_char(s.p[i]))
@@ -54,10 +54,10 @@ absolute_prefix(struct sv target)
 	return 0;
 }
 
-static int
-read_target(struct http_head *h)
+int
+http_target_read(struct sv method, struct sv target, struct sv *ret_path, struct sv *ret_query)
 {
-	struct sv rest = h->target;
+	struct sv rest = target;
 	size_t mark;
 
 	for (size_t i = 0; i < rest.n; i++)
@@ -73,10 +73,10 @@ read_target(struct http_head *h)
 		rest = sv_drop(rest, mark);
 	}
 	if (rest.n == 0 ||
-	    (rest.p[0] != '/' && !(sv_eq(rest, SV("*")) && sv_eq(h->method, SV("OPTIONS")))))
+	    (rest.p[0] != '/' && !(sv_eq(rest, SV("*")) && sv_eq(method, SV("OPTIONS")))))
 		return -EBADMSG;
-	h->path = sv_cut(&rest, '?');
-	h->query = rest;
+	*ret_path = sv_cut(&rest, '?');
+	*ret_query = rest;
 	return 0;
 }
 
@@ -88,13 +88,13 @@ read_request_line(struct sv line, struct http_head *h)
 	h->method = sv_cut(&line, ' ');
 	h->target = sv_cut(&line, ' ');
 	version = line;
-	if (!is_token(h->method) || h->method.n > 32)
+	if (!http_token(h->method) || h->method.n > 32)
 		return -EBADMSG;
 	if (sv_eq(version, SV("HTTP/1.1")))
 		h->minor = 1;
 	else if (!sv_eq(version, SV("HTTP/1.0")))
 		return -EBADMSG;
-	return read_target(h);
+	return http_target_read(h->method, h->target, &h->path, &h->query);
 }
 
 static int
@@ -105,7 +105,7 @@ read_field(struct sv line, struct http_field *ret)
 	struct sv value = sv_trim(sv_drop(line, colon + 1));
 
 	/* A blank before the colon, a folded line or a missing colon all fail here. */
-	if (colon == line.n || !is_token(name))
+	if (colon == line.n || !http_token(name))
 		return -EBADMSG;
 	for (size_t i = 0; i < value.n; i++)
 		if ((unsigned char)value.p[i] < ' ' ? value.p[i] != '\t' : value.p[i] == 0x7f)
@@ -221,27 +221,48 @@ read_head(struct sv head, struct http_head *h)
 	return read_framing(h);
 }
 
+/* Where the empty line begins, or SIZE_MAX; -EBADMSG for a line that does not end in CRLF: then the
+ * peer and we disagree on what a line is, and need not wait for the rest. */
+static int
+find_end(struct sv in, size_t from, size_t *ret_end)
+{
+	for (;;) {
+		size_t at = from + sv_find(sv_drop(in, from), '\n');
+
+		if (at >= in.n) {
+			*ret_end = SIZE_MAX;
+			return 0;
+		}
+		if (at == 0 || in.p[at - 1] != '\r')
+			return -EBADMSG;
+		if (at >= 3 && in.p[at - 2] == '\n') {
+			*ret_end = at - 3;
+			return 0;
+		}
+		from = at + 1;
+	}
+}
+
 int
 http_head_parse(struct http_head_parser *ps, struct sv in, size_t *ret_used,
 		struct http_head *ret_head)
 {
-	size_t line_end, end, from = ps->scanned > 3 ? ps->scanned - 3 : 0;
+	size_t line_end, end;
 	int r;
 
 	/* The first byte already tells a TLS hello and other strangers apart. */
 	if (in.n && !is_token_char(in.p[0]))
 		return -EBADMSG;
-	end = sv_search(sv_drop(in, from), SV("\r\n\r\n"));
 	line_end = sv_find(in, '\n');
 	if (line_end > LIMIT_REQUEST_LINE_BYTES + 1)
 		return line_end == in.n && in.n <= LIMIT_REQUEST_LINE_BYTES + 2 ? 0 : -ENAMETOOLONG;
-	if (line_end < in.n && (line_end == 0 || in.p[line_end - 1] != '\r'))
-		return -EBADMSG;
+	r = find_end(in, ps->scanned, &end);
+	if (r < 0)
+		return r;
 	if (end == SIZE_MAX) {
 		ps->scanned = in.n;
 		return line_end < in.n && in.n - line_end > LIMIT_HEADER_BYTES ? -E2BIG : 0;
 	}
-	end += from;
 	if (end > line_end && end - line_end > LIMIT_HEADER_BYTES)
 		return -E2BIG;
 	ps->scanned = 0;

@@ -42,6 +42,15 @@ struct http_head_parser {
 int http_head_parse(struct http_head_parser *ps, struct sv in, size_t *ret_used,
 		    struct http_head *ret_head) A_NODISCARD;
 
+/* Whether it is a method's or a field's name (RFC 9110, 5.6.2). */
+bool http_token(struct sv s);
+/*
+ * Split a request target: the absolute form, or a path that begins with '/' and perhaps a query,
+ * or `*` for OPTIONS; visible ASCII only. 0 or -EBADMSG.
+ */
+int http_target_read(struct sv method, struct sv target, struct sv *ret_path,
+		     struct sv *ret_query) A_NODISCARD;
+
 /* Zero it to start. */
 struct http_chunked {
 	enum { CHUNK_SIZE, CHUNK_DATA, CHUNK_DATA_END, CHUNK_TRAILER, CHUNK_DONE } phase;

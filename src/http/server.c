@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Listening and accepting. */
+/* Listening and accepting; what belongs to the whole server. */
 #include "http/server.h"
 
 #include <arpa/inet.h>
@@ -9,13 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "http/conn.h"
 
 #define BACKLOG		 1024
 #define ACCEPTS_PER_TURN 64
+/* Without descriptors or memory for another peer the listener would be ready again at once. */
+#define ACCEPT_REST_MS	 100
 
 static void
 peer_text(const struct sockaddr_storage *addr, char dst[46])
@@ -50,6 +54,29 @@ http_server_leave(struct http_server *s)
 		atomic_fetch_sub(s->options.all, 1);
 }
 
+static void on_accept(struct loop_io *io, uint32_t events);
+
+static void
+accept_again(struct loop_timer *t)
+{
+	struct http_server *s = t->user;
+
+	if (loop_io_set(s->loop, &s->io, s->fd, EPOLLIN, on_accept, s) < 0 &&
+	    loop_timer_set(s->loop, t, ACCEPT_REST_MS, accept_again, s) < 0)
+		s->counters.accept_failed++;
+}
+
+/* Those that wait are taken when others have closed. */
+static void
+accept_failed(struct http_server *s, int code)
+{
+	if (code != EMFILE && code != ENFILE && code != ENOBUFS && code != ENOMEM)
+		return;
+	s->counters.accept_failed++;
+	if (loop_timer_set(s->loop, &s->accept_timer, ACCEPT_REST_MS, accept_again, s) == 0)
+		loop_io_clear(&s->io);
+}
+
 static void
 on_accept(struct loop_io *io, uint32_t events)
 {
@@ -62,9 +89,10 @@ on_accept(struct loop_io *io, uint32_t events)
 		char peer[46];
 		int fd = accept4(s->fd, (struct sockaddr *)&addr, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		/* Out of descriptors: those that wait are taken when others have closed. */
-		if (fd < 0)
+		if (fd < 0) {
+			accept_failed(s, errno);
 			return;
+		}
 		peer_text(&addr, peer);
 		http_conn_open(s, fd, peer);
 	}
@@ -116,6 +144,20 @@ open_socket(const struct http_options *o, uint16_t *ret_port, struct err *e)
 	return fd;
 }
 
+/* The ceiling that the process's descriptors allow. */
+static unsigned
+most_connections(unsigned wanted)
+{
+	struct rlimit files;
+	rlim_t spare, most;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == RLIM_INFINITY)
+		return wanted;
+	spare = files.rlim_cur / 2 < HTTP_SPARE_FDS ? files.rlim_cur / 2 : HTTP_SPARE_FDS;
+	most = files.rlim_cur - spare;
+	return most < wanted ? (unsigned)most : wanted;
+}
+
 int
 http_server_new(struct loop *l, const struct http_options *options, const struct http_ops *ops,
 		void *user, struct http_server **ret_server, struct err *e)
@@ -127,12 +169,16 @@ http_server_new(struct loop *l, const struct http_options *options, const struct
 		return err_set(e, -ENOMEM, "out of memory");
 	s->loop = l;
 	s->options = *options;
-	s->options.host = NULL; /* the caller's text need not outlive this call */
+	/* The caller's texts need not outlive this call. */
+	s->options.host = s->options.tls_cert = s->options.tls_key = NULL;
+	s->options.max_connections = most_connections(options->max_connections);
 	s->ops = *ops;
 	s->user = user;
 	list_init(&s->conns);
-	s->fd = open_socket(options, &s->port, e);
-	r = s->fd;
+	s->fd = -1;
+	r = options->tls_cert ? http_tls_new(options->tls_cert, options->tls_key, &s->tls, e) : 0;
+	if (r == 0)
+		r = s->fd = open_socket(options, &s->port, e);
 	if (r >= 0) {
 		r = loop_io_set(l, &s->io, s->fd, EPOLLIN, on_accept, s);
 		if (r < 0)
@@ -141,6 +187,7 @@ http_server_new(struct loop *l, const struct http_options *options, const struct
 	if (r < 0) {
 		if (s->fd >= 0)
 			(void)close(s->fd);
+		http_tls_free(s->tls);
 		free(s);
 		return r;
 	}
@@ -160,10 +207,33 @@ http_server_counters(const struct http_server *s, struct http_counters *ret)
 	*ret = s->counters;
 }
 
+const char *
+http_server_date(struct http_server *s)
+{
+	uint64_t now = loop_unix_ms(s->loop) / 1000;
+
+	if (now != s->date_s) {
+		time_t seconds = (time_t)now;
+		struct tm tm;
+
+		(void)gmtime_r(&seconds, &tm);
+		(void)strftime(s->date, sizeof(s->date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+		s->date_s = now;
+	}
+	return s->date;
+}
+
+int
+http_server_reload_tls(struct http_server *s, struct err *e)
+{
+	return s->tls ? http_tls_reload(s->tls, e) : 0;
+}
+
 void
 http_server_drain(struct http_server *s)
 {
 	s->draining = true;
+	loop_timer_clear(&s->accept_timer);
 	if (s->fd >= 0) {
 		loop_io_clear(&s->io);
 		(void)close(s->fd);
@@ -176,7 +246,10 @@ http_server_drain(struct http_server *s)
 static void
 server_free(void *obj)
 {
-	free(obj);
+	struct http_server *s = obj;
+
+	http_tls_free(s->tls);
+	free(s);
 }
 
 void

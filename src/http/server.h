@@ -3,10 +3,10 @@
 #define HTTP_SERVER_H
 
 /*
- * The HTTP/1.1 server: sockets, framing, deadlines, ceilings. It knows nothing of the product: each
- * complete request goes to one callback on the loop and is answered later, from the loop's thread,
- * exactly once, by http_respond or http_stream_begin. The request stays valid until then, also when
- * its peer has gone.
+ * The HTTP server: sockets, TLS, HTTP/1.1 and HTTP/2, deadlines, ceilings. It knows nothing of the
+ * product: each complete request goes to one callback on the loop and is answered later, from the
+ * loop's thread, exactly once, by http_respond or http_stream_begin. The request stays valid until
+ * then, also when its peer has gone.
  */
 
 #include <stdatomic.h>
@@ -22,8 +22,8 @@
 #include "util/sv.h"
 
 struct http_server;
-struct http_conn;
 struct http_stream;
+struct http_via;
 
 struct http_header {
 	const char *name;
@@ -41,13 +41,13 @@ struct http_req {
 	struct sv body;	  /* decoded; empty when there is none */
 	bool has_body;	  /* a body was announced, even an empty one */
 	int body_error;	  /* 413: the body is over the ceiling and was not read; answer, then the
-			     connection closes. Else 0 */
-	int minor;	  /* HTTP/1.<minor> */
+			     connection (HTTP/2: the stream) closes. Else 0 */
+	int major, minor; /* of the HTTP version */
 	const struct http_field *fields;
 	size_t nfields;
 	char peer[46]; /* address text of the TCP peer */
 	void *user;    /* the application's */
-	struct http_conn *conn;
+	const struct http_via *via;
 };
 
 /* The first field of that name (in any case), or a view with p == NULL. */
@@ -57,7 +57,7 @@ bool http_req_gone(const struct http_req *req);
 
 struct http_counters {
 	uint64_t accepted, requests, refused_busy, malformed, uri_too_long, head_too_large,
-		body_too_large, timed_out;
+		body_too_large, timed_out, handshake_failed, accept_failed;
 	unsigned open;
 };
 
@@ -73,20 +73,29 @@ struct http_ops {
 struct http_options {
 	const char *host;
 	uint16_t port;		  /* 0: a free one */
-	unsigned max_connections; /* at it: 503 `Server busy`, closed */
+	unsigned max_connections; /* at it: 503 `Server busy`, closed; lowered to what the process's
+				     limit of descriptors allows, less HTTP_SPARE_FDS */
 	/* Several servers with one more ceiling for all of them together: they count here; NULL:
 	 * none. Borrowed. */
 	atomic_uint *all;
 	unsigned max_all;
 	size_t body_max;
 	bool reuse_port; /* SO_REUSEPORT: several servers, one a thread, on one port */
+	/* Paths of PEM files; NULL: plain HTTP. With them HTTPS only, and HTTP/2 by ALPN. */
+	const char *tls_cert, *tls_key;
 };
 
-/* Listens when it returns. 0, or a negative errno with the address in `e`. */
+/* Descriptors that connections never take: the store, the bus, files. */
+#define HTTP_SPARE_FDS 512
+
+/* Listens when it returns. 0, or a negative errno with the address or the file in `e`. */
 int http_server_new(struct loop *l, const struct http_options *options, const struct http_ops *ops,
 		    void *user, struct http_server **ret_server, struct err *e) A_NODISCARD;
 uint16_t http_server_port(const struct http_server *s);
 void http_server_counters(const struct http_server *s, struct http_counters *ret);
+/* Read certificate and key again, for connections that come from now on. 0 (also without TLS), or a
+ * negative errno: the old ones stay. */
+int http_server_reload_tls(struct http_server *s, struct err *e) A_NODISCARD;
 /* Accept no more and close idle connections; what is being answered goes on. */
 void http_server_drain(struct http_server *s);
 /* Close everything. Requests that the application still holds must have been answered. */
@@ -94,7 +103,8 @@ void http_server_free(struct http_server *s);
 
 /*
  * Answer. The body is copied; Content-Length, Date and Connection are added. A HEAD request gets
- * the head only. Consumes the request.
+ * the head only. Names of headers may be in any case; Connection and Transfer-Encoding are not the
+ * application's to send. Consumes the request.
  */
 void http_respond(struct http_req *req, int status, const struct http_header *headers,
 		  size_t nheaders, struct sv body);
@@ -116,11 +126,12 @@ struct http_stream *http_stream_begin(struct http_req *req, int status,
 				      const struct http_header *headers, size_t nheaders,
 				      const struct http_stream_ops *ops, void *user);
 /* Whether the bytes must be framed as chunks (RFC 9112, 7.1): on HTTP/1.1. On HTTP/1.0 the end of
- * the connection is the end of the body. */
+ * the connection is the end of the body; HTTP/2 has frames of its own. */
 bool http_stream_chunked(const struct http_stream *s);
 /*
- * Write straight to the socket; nothing is queued here. Bytes taken (> 0), -EAGAIN (ask for
- * http_stream_want_write), or -EPIPE (on_close will come or is under way).
+ * Write straight to the socket. Bytes taken (> 0), -EAGAIN (ask for http_stream_want_write), or
+ * -EPIPE (on_close will come or is under way). Nothing is queued here, but at most 16 KiB a stream
+ * that HTTP/2's windows, or a TLS record that was begun, hold back.
  */
 ssize_t http_stream_writev(struct http_stream *s, const struct iovec *iov, int n);
 /* 0 or a negative errno. */

@@ -21,6 +21,7 @@
 #include "util/json.h"
 #include "util/limits.h"
 #include "util/log.h"
+#include "util/sandbox.h"
 
 #define PROGRAM		    "decnet-api"
 #define STORE_THREADS	    4
@@ -156,9 +157,25 @@ begin_stop(struct program *p)
 	api_workers_stop(&p->state, STOP_MS, on_drained, p);
 }
 
+/* A renewed certificate is taken up without a restart; streams go on. */
+static void
+reload(struct program *p)
+{
+	struct err e = {0};
+
+	if (http_server_reload_tls(p->server, &e) < 0)
+		log_event(LV_ERR, "api.reload", KV_S("why", err_text(&e)));
+	else
+		log_plain(LV_INFO, "api.reload");
+}
+
 static void
 on_signal(void *user, int signo)
 {
+	if (signo == SIGHUP) {
+		reload(user);
+		return;
+	}
 	log_event(LV_INFO, "process.stop", KV_I("signal", signo));
 	begin_stop(user);
 }
@@ -299,18 +316,19 @@ open_metrics(struct program *p, struct err *e)
 static int
 open_all(struct program *p, struct err *e)
 {
-	static const int signals[] = {SIGTERM, SIGINT, 0};
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
 	const struct http_options options = {
 		.host = p->conf.api_host,
 		.port = (uint16_t)p->conf.api_port,
 		.max_connections = (unsigned)p->conf.max_connections,
 		.body_max = LIMIT_BODY_BYTES,
+		.tls_cert = p->conf.tls_cert,
+		.tls_key = p->conf.tls_key,
 	};
 	int r;
 
-	/* Plain HTTP where HTTPS was asked for would be worse than no server. */
-	if (p->conf.tls_cert || p->conf.tls_key)
-		return err_set(e, -EINVAL, "DECNET_TLS_CERT: this build has no TLS");
+	/* Every viewer is a descriptor. */
+	(void)sandbox_raise_files();
 	r = api_state_init(&p->state, &p->conf, e);
 	/* Only a supervisor leaves this, and it takes us with it when it dies. */
 	if (getenv("DECNET_READY_FD"))
