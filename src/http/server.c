@@ -84,7 +84,7 @@ on_accept(struct loop_io *io, uint32_t events)
 
 	(void)events;
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		struct sockaddr_storage addr;
+		struct sockaddr_storage addr = {0};
 		socklen_t n = sizeof(addr);
 		char peer[46];
 		int fd = accept4(s->fd, (struct sockaddr *)&addr, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -122,7 +122,7 @@ open_socket(const struct http_options *o, uint16_t *ret_port, struct err *e)
 {
 	struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
 				 .ai_socktype = SOCK_STREAM};
-	struct sockaddr_storage addr;
+	struct sockaddr_storage addr = {0};
 	struct addrinfo *list = NULL;
 	socklen_t n = sizeof(addr);
 	char port[8];

@@ -3,7 +3,7 @@
 #include "http/sock.h"
 
 #include <errno.h>
-#include <string.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -60,11 +60,10 @@ http_sock_recv(struct http_sock *s, void *dst, size_t n)
 static ssize_t
 plain_writev(int fd, const struct iovec *iov, int n)
 {
-	struct msghdr msg = {.msg_iovlen = (size_t)n};
+	/* sendmsg only reads them, but its interface does not say so. */
+	struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
 	ssize_t put;
 
-	/* sendmsg reads them only, but its interface does not say so. */
-	memcpy(&msg.msg_iov, &iov, sizeof(iov));
 	do
 		put = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (put < 0 && errno == EINTR);

@@ -202,7 +202,7 @@ http_tls_new(const char *cert_path, const char *key_path, struct http_tls **ret_
 int
 http_tls_reload(struct http_tls *t, struct err *e)
 {
-	SSL_CTX *ctx;
+	SSL_CTX *ctx = NULL;
 	int r = ctx_new(t->cert_path, t->key_path, &ctx, e);
 
 	if (r < 0)
