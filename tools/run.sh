@@ -17,7 +17,7 @@ if [ -z "${DECNET_ADMIN_PASSWORD:-}" ]; then
 	DECNET_ADMIN_PASSWORD=$(cat "$secret")
 	export DECNET_ADMIN_PASSWORD
 fi
-address=${DECNET_API_HOST:-127.0.0.1}:${DECNET_API_PORT:-8000}
+export DECNET_URL=${DECNET_URL:-http${DECNET_TLS_CERT:+s}://${DECNET_API_HOST:-127.0.0.1}:${DECNET_API_PORT:-8000}}
 
 "$build/src/main/decnet" up --foreground &
 suite=$!
@@ -25,13 +25,13 @@ trap 'kill -TERM $suite 2>/dev/null; wait $suite; exit 0' INT TERM
 
 for _ in $(seq 300); do
 	kill -0 $suite 2>/dev/null || { wait $suite; exit $?; }
-	curl -fsS "http://$address/readyz" >/dev/null 2>&1 && break
+	curl -fskS "$DECNET_URL/readyz" >/dev/null 2>&1 && break
 	read -rt 0.1 <> <(:) || true
 done
-curl -fsS "http://$address/readyz" >/dev/null || { echo "the suite did not become ready" >&2; kill $suite; wait $suite; exit 1; }
+curl -fskS "$DECNET_URL/readyz" >/dev/null || { echo "the suite did not become ready" >&2; kill $suite; wait $suite; exit 1; }
 
 echo
-echo "  dashboard   http://$address/"
+echo "  dashboard   $DECNET_URL/"
 echo "  login       ${DECNET_ADMIN_USER:-admin} / $DECNET_ADMIN_PASSWORD   (asks for a new password the first time)"
 echo
 "$build/src/main/decnet" demo

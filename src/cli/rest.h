@@ -56,6 +56,9 @@ void rest_token_path(char *dst, size_t size);
 int rest_exit(long status);
 /* Say on standard error why an answer is no success; the exit code. */
 int rest_refused(const struct rest_answer *a);
+#define REST_URL_MAX 512
+/* Where the API server of these settings is to be found from this machine; no path. */
+void rest_own_url(const struct conf *conf, char dst[REST_URL_MAX]);
 /* Wait until /readyz of the API server of these settings is 200. 0 or -ETIMEDOUT. */
 int rest_wait_ready(const struct cli *c, const struct conf *conf, unsigned timeout_ms) A_NODISCARD;
 

@@ -20,6 +20,8 @@
 /* How long a peer may go on sending a body after its answer. */
 #define LEFT_OVER_MS   2000
 #define METHOD_MAX     32
+/* Answers of one connection that its peer has asked for and not taken: at it, no more. */
+#define ANSWERS_MAX    ((size_t)8 * 1024 * 1024)
 /* Bodies of one connection that are being read or answered, in all. */
 #define BODIES_MAX     ((size_t)4 * LIMIT_BODY_BYTES)
 
@@ -54,6 +56,7 @@ struct http_h2_stream {
 	struct buf body;
 	struct buf out;
 	size_t out_at;
+	size_t counted; /* of the session's answer_bytes */
 	struct http_log log;
 };
 
@@ -134,6 +137,7 @@ leave(struct http_h2_stream *s)
 	drop_request(s);
 	s->h = NULL;
 	if (h) {
+		h->answer_bytes -= s->counted;
 		list_unlink(&s->link);
 		http_h2_stream_left(h);
 	}
@@ -294,14 +298,23 @@ answer(struct http_h2_stream *s, int status, const struct http_header *headers, 
        struct sv method, struct sv body)
 {
 	bool has_body = http_answer_has_body(method, status) && body.n > 0;
-	int r = has_body ? buf_put(&s->out, body) : 0;
+	int r = 0;
 
 	s->state = STREAM_WRITE;
 	s->ended = true;
-	if (r == 0)
-		r = submit(s, status, headers, n, (long long)body.n, has_body);
-	if (r < 0)
-		reset(s, NGHTTP2_INTERNAL_ERROR);
+	if (has_body && s->h->answer_bytes > ANSWERS_MAX) {
+		s->server->counters.refused_busy++;
+		reset(s, NGHTTP2_ENHANCE_YOUR_CALM);
+	} else {
+		if (has_body)
+			r = buf_put(&s->out, body);
+		s->counted = s->out.n;
+		s->h->answer_bytes += s->counted;
+		if (r == 0)
+			r = submit(s, status, headers, n, (long long)body.n, has_body);
+		if (r < 0)
+			reset(s, NGHTTP2_INTERNAL_ERROR);
+	}
 	arm(s, HTTP_BODY_MS);
 	http_h2_flush_soon(s->h);
 }

@@ -21,6 +21,7 @@ struct http_h2 {
 	struct list streams; /* of struct http_h2_stream */
 	unsigned nstreams;   /* in the list */
 	size_t body_bytes;   /* of all requests in the list */
+	size_t answer_bytes; /* of all answers in the list */
 	struct loop_timer soon;
 	bool leaving; /* a GOAWAY is on its way */
 	bool broken;  /* to be closed */

@@ -81,7 +81,11 @@ http_sock_writev(struct http_sock *s, const struct iovec *iov, int n)
 int
 http_sock_put(struct http_sock *s, struct sv bytes)
 {
-	return s->tls ? http_tls_peer_put(s->tls, bytes) : -EPIPE;
+	struct iovec iov = {(char *)(uintptr_t)bytes.p, bytes.n};
+
+	if (s->tls)
+		return http_tls_peer_put(s->tls, bytes);
+	return bytes.n == 0 || plain_writev(s->fd, &iov, 1) == (ssize_t)bytes.n ? 0 : -EPIPE;
 }
 
 bool

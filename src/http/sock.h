@@ -43,7 +43,8 @@ ssize_t http_sock_recv(struct http_sock *s, void *dst, size_t n) A_NODISCARD;
  */
 ssize_t http_sock_writev(struct http_sock *s, const struct iovec *iov, int n) A_NODISCARD;
 /* Take all of it; what the socket does not take waits. For frames of HTTP/2, which are made only
- * while nothing waits. 0 or -EPIPE. */
+ * while nothing waits. 0 or -EPIPE; without TLS, where there is no HTTP/2, it also fails when the
+ * socket is full. */
 int http_sock_put(struct http_sock *s, struct sv bytes) A_NODISCARD;
 /* Whether ciphertext waits for the socket. */
 bool http_sock_waiting(const struct http_sock *s);

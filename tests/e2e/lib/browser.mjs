@@ -24,8 +24,8 @@ export async function launch() {
 }
 
 /** A page that collects what went wrong in it: script errors, and whatever the content policy refused. */
-export async function openPage(browser, base) {
-  const context = await browser.newContext({ baseURL: base, viewport: { width: 1280, height: 900 } });
+export async function openPage(browser, base, options = {}) {
+  const context = await browser.newContext({ ...options, baseURL: base, viewport: { width: 1280, height: 900 } });
   const page = await context.newPage();
   const problems = [];
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A viewer over node:http that keeps every frame as it came and can be cut at any moment.
+// A viewer over node:http or node:https that keeps every frame as it came and can be cut at any moment.
 import http from 'node:http';
+import https from 'node:https';
 import { FrameParser } from './frames.mjs';
 
 export class Viewer {
@@ -14,7 +15,7 @@ export class Viewer {
     const target = new URL(`${url}/api/v1${path}`);
     for (const [k, v] of Object.entries(query)) target.searchParams.set(k, v);
     this.opened = new Promise((good, bad) => {
-      this.request = http.get(
+      this.request = (target.protocol === 'https:' ? https : http).get(
         target,
         {
           agent: false,
