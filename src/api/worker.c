@@ -51,6 +51,8 @@ api_worker_count(const struct api_worker *w, struct api_numbers *sum)
 	sum->http.head_too_large += n.head_too_large;
 	sum->http.body_too_large += n.body_too_large;
 	sum->http.timed_out += n.timed_out;
+	sum->http.handshake_failed += n.handshake_failed;
+	sum->http.accept_failed += n.accept_failed;
 	sum->http.open += n.open;
 	metrics_add(&sum->metrics, &w->metrics);
 	w->streams->add_stats(w->streams_user, &sum->streams);

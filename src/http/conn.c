@@ -208,7 +208,7 @@ http_conn_open(struct http_server *s, int own_fd, const char *peer)
 	s->counters.accepted++;
 	if (!http_server_enter(s)) {
 		/* Shaking hands to say so would cost more than serving. */
-		if (s->tls) {
+		if (s->options.tls) {
 			s->counters.refused_busy++;
 			http_conn_close(c);
 		} else {
@@ -216,11 +216,11 @@ http_conn_open(struct http_server *s, int own_fd, const char *peer)
 		}
 		return;
 	}
-	if (!s->tls) {
+	if (!s->options.tls) {
 		http_h1_begin(c);
 		return;
 	}
-	if (http_sock_tls(&c->sock, s->tls) < 0) {
+	if (http_sock_tls(&c->sock, s->options.tls) < 0) {
 		http_conn_close(c);
 		return;
 	}

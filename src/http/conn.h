@@ -28,7 +28,6 @@ struct http_server {
 	int fd;
 	uint16_t port;
 	struct http_options options;
-	struct http_tls *tls; /* NULL: plain */
 	struct http_ops ops;
 	void *user;
 	struct http_counters counters;

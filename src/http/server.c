@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -144,20 +143,6 @@ open_socket(const struct http_options *o, uint16_t *ret_port, struct err *e)
 	return fd;
 }
 
-/* The ceiling that the process's descriptors allow. */
-static unsigned
-most_connections(unsigned wanted)
-{
-	struct rlimit files;
-	rlim_t spare, most;
-
-	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == RLIM_INFINITY)
-		return wanted;
-	spare = files.rlim_cur / 2 < HTTP_SPARE_FDS ? files.rlim_cur / 2 : HTTP_SPARE_FDS;
-	most = files.rlim_cur - spare;
-	return most < wanted ? (unsigned)most : wanted;
-}
-
 int
 http_server_new(struct loop *l, const struct http_options *options, const struct http_ops *ops,
 		void *user, struct http_server **ret_server, struct err *e)
@@ -169,16 +154,13 @@ http_server_new(struct loop *l, const struct http_options *options, const struct
 		return err_set(e, -ENOMEM, "out of memory");
 	s->loop = l;
 	s->options = *options;
-	/* The caller's texts need not outlive this call. */
-	s->options.host = s->options.tls_cert = s->options.tls_key = NULL;
-	s->options.max_connections = most_connections(options->max_connections);
+	/* The caller's text need not outlive this call. */
+	s->options.host = NULL;
 	s->ops = *ops;
 	s->user = user;
 	list_init(&s->conns);
 	s->fd = -1;
-	r = options->tls_cert ? http_tls_new(options->tls_cert, options->tls_key, &s->tls, e) : 0;
-	if (r == 0)
-		r = s->fd = open_socket(options, &s->port, e);
+	r = s->fd = open_socket(options, &s->port, e);
 	if (r >= 0) {
 		r = loop_io_set(l, &s->io, s->fd, EPOLLIN, on_accept, s);
 		if (r < 0)
@@ -187,7 +169,6 @@ http_server_new(struct loop *l, const struct http_options *options, const struct
 	if (r < 0) {
 		if (s->fd >= 0)
 			(void)close(s->fd);
-		http_tls_free(s->tls);
 		free(s);
 		return r;
 	}
@@ -223,12 +204,6 @@ http_server_date(struct http_server *s)
 	return s->date;
 }
 
-int
-http_server_reload_tls(struct http_server *s, struct err *e)
-{
-	return s->tls ? http_tls_reload(s->tls, e) : 0;
-}
-
 void
 http_server_drain(struct http_server *s)
 {
@@ -243,15 +218,6 @@ http_server_drain(struct http_server *s)
 		http_conn_drain(at);
 }
 
-static void
-server_free(void *obj)
-{
-	struct http_server *s = obj;
-
-	http_tls_free(s->tls);
-	free(s);
-}
-
 void
 http_server_free(struct http_server *s)
 {
@@ -261,5 +227,5 @@ http_server_free(struct http_server *s)
 	LIST_FOR (at, &s->conns)
 		http_conn_kill(at);
 	/* After its connections, which go at the end of the turn. */
-	loop_free_later(s->loop, s, server_free);
+	loop_free_later(s->loop, s, free);
 }

@@ -22,6 +22,7 @@
 #include "util/sv.h"
 
 struct http_server;
+struct http_tls;
 struct http_stream;
 struct http_via;
 
@@ -73,29 +74,22 @@ struct http_ops {
 struct http_options {
 	const char *host;
 	uint16_t port;		  /* 0: a free one */
-	unsigned max_connections; /* at it: 503 `Server busy`, closed; lowered to what the process's
-				     limit of descriptors allows, less HTTP_SPARE_FDS */
+	unsigned max_connections; /* at it: 503 `Server busy`, closed */
 	/* Several servers with one more ceiling for all of them together: they count here; NULL:
 	 * none. Borrowed. */
 	atomic_uint *all;
 	unsigned max_all;
 	size_t body_max;
 	bool reuse_port; /* SO_REUSEPORT: several servers, one a thread, on one port */
-	/* Paths of PEM files; NULL: plain HTTP. With them HTTPS only, and HTTP/2 by ALPN. */
-	const char *tls_cert, *tls_key;
+	/* NULL: plain HTTP. With it HTTPS only, and HTTP/2 by ALPN. Borrowed. */
+	struct http_tls *tls;
 };
 
-/* Descriptors that connections never take: the store, the bus, files. */
-#define HTTP_SPARE_FDS 512
-
-/* Listens when it returns. 0, or a negative errno with the address or the file in `e`. */
+/* Listens when it returns. 0, or a negative errno with the address in `e`. */
 int http_server_new(struct loop *l, const struct http_options *options, const struct http_ops *ops,
 		    void *user, struct http_server **ret_server, struct err *e) A_NODISCARD;
 uint16_t http_server_port(const struct http_server *s);
 void http_server_counters(const struct http_server *s, struct http_counters *ret);
-/* Read certificate and key again, for connections that come from now on. 0 (also without TLS), or a
- * negative errno: the old ones stay. */
-int http_server_reload_tls(struct http_server *s, struct err *e) A_NODISCARD;
 /* Accept no more and close idle connections; what is being answered goes on. */
 void http_server_drain(struct http_server *s);
 /* Close everything. Requests that the application still holds must have been answered. */

@@ -14,7 +14,7 @@ http_sock_init(struct http_sock *s, int own_fd)
 }
 
 int
-http_sock_tls(struct http_sock *s, const struct http_tls *tls)
+http_sock_tls(struct http_sock *s, struct http_tls *tls)
 {
 	s->tls = http_tls_peer_new(tls, s->fd);
 	return s->tls ? 0 : -ENOMEM;

@@ -26,7 +26,7 @@ struct http_sock {
 /* Plain. */
 void http_sock_init(struct http_sock *s, int own_fd);
 /* The peer is to begin with a TLS handshake. 0 or -ENOMEM. */
-int http_sock_tls(struct http_sock *s, const struct http_tls *tls) A_NODISCARD;
+int http_sock_tls(struct http_sock *s, struct http_tls *tls) A_NODISCARD;
 /* 1: the handshake is complete, 0: the peer has to say more, -EBADMSG: it is not TLS or not ours.
  */
 int http_sock_handshake(struct http_sock *s) A_NODISCARD;

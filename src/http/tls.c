@@ -5,6 +5,7 @@
 #include "http/tls.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@
 #define SUITES		 "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 struct http_tls {
+	pthread_mutex_t lock; /* of ctx */
 	SSL_CTX *ctx;
 	BIO_METHOD *method; /* peers use it after a reload, too */
 	char *cert_path, *key_path;
@@ -181,6 +183,7 @@ http_tls_new(const char *cert_path, const char *key_path, struct http_tls **ret_
 	int r = -ENOMEM;
 
 	if (t) {
+		(void)pthread_mutex_init(&t->lock, NULL);
 		t->cert_path = strdup(cert_path);
 		t->key_path = strdup(key_path);
 		t->method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "socket that keeps the rest");
@@ -202,14 +205,17 @@ http_tls_new(const char *cert_path, const char *key_path, struct http_tls **ret_
 int
 http_tls_reload(struct http_tls *t, struct err *e)
 {
-	SSL_CTX *ctx = NULL;
+	SSL_CTX *ctx = NULL, *old;
 	int r = ctx_new(t->cert_path, t->key_path, &ctx, e);
 
 	if (r < 0)
 		return r;
 	/* Sessions hold a reference to theirs. */
-	SSL_CTX_free(t->ctx);
+	(void)pthread_mutex_lock(&t->lock);
+	old = t->ctx;
 	t->ctx = ctx;
+	(void)pthread_mutex_unlock(&t->lock);
+	SSL_CTX_free(old);
 	return 0;
 }
 
@@ -222,17 +228,21 @@ http_tls_free(struct http_tls *t)
 	BIO_meth_free(t->method);
 	free(t->cert_path);
 	free(t->key_path);
+	(void)pthread_mutex_destroy(&t->lock);
 	free(t);
 }
 
 struct http_tls_peer *
-http_tls_peer_new(const struct http_tls *t, int fd)
+http_tls_peer_new(struct http_tls *t, int fd)
 {
 	struct http_tls_peer *p = calloc(1, sizeof(*p));
 	BIO *bio = p ? BIO_new(t->method) : NULL;
 
-	if (bio)
+	if (bio) {
+		(void)pthread_mutex_lock(&t->lock);
 		p->ssl = SSL_new(t->ctx);
+		(void)pthread_mutex_unlock(&t->lock);
+	}
 	if (!bio || !p->ssl) {
 		BIO_free(bio);
 		free(p);

@@ -2,7 +2,8 @@
 #ifndef HTTP_TLS_H
 #define HTTP_TLS_H
 
-/* TLS of a server: its certificate, and one peer's session on a non-blocking socket. */
+/* TLS of servers: their certificate, and one peer's session on a non-blocking socket. Several
+ * servers, each with a thread, can share one certificate; a session belongs to one thread. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,13 +21,15 @@ struct http_tls_peer;
  * `e` names the file. */
 int http_tls_new(const char *cert_path, const char *key_path, struct http_tls **ret_tls,
 		 struct err *e) A_NODISCARD;
-/* Read both files again, for the peers that come from now on. On failure the old ones stay. */
+/* Any thread: read both files again, for the peers that come from now on. On failure the old ones
+ * stay. */
 int http_tls_reload(struct http_tls *t, struct err *e) A_NODISCARD;
-/* After its last peer. */
+/* After its last peer. NULL is fine. */
 void http_tls_free(struct http_tls *t);
 
-/* A server's side of a session on `fd`, which stays the caller's. NULL without memory. */
-struct http_tls_peer *http_tls_peer_new(const struct http_tls *t, int fd);
+/* Any thread: a server's side of a session on `fd`, which stays the caller's. NULL without memory.
+ */
+struct http_tls_peer *http_tls_peer_new(struct http_tls *t, int fd);
 void http_tls_peer_free(struct http_tls_peer *p);
 /* 1: complete, 0: more bytes are needed, -EBADMSG. */
 int http_tls_peer_handshake(struct http_tls_peer *p) A_NODISCARD;

@@ -12,6 +12,7 @@
 #include "api/state.h"
 #include "api/worker.h"
 #include "bus/event.h"
+#include "http/tls.h"
 #include "store/journal.h"
 #include "store/threads.h"
 #include "store/user.h"
@@ -21,7 +22,6 @@
 #include "util/json.h"
 #include "util/limits.h"
 #include "util/log.h"
-#include "util/sandbox.h"
 
 #define PROGRAM		    "decnet-api"
 #define STORE_THREADS	    4
@@ -47,6 +47,7 @@ struct program {
 	struct conf conf;
 	struct api_state state;
 	struct http_server *metrics;
+	struct http_tls *tls; /* NULL: plain */
 	struct chore beat, tidy;
 	bool serving, stopping;
 };
@@ -163,7 +164,7 @@ reload(struct program *p)
 {
 	struct err e = {0};
 
-	if (http_server_reload_tls(p->server, &e) < 0)
+	if (p->tls && http_tls_reload(p->tls, &e) < 0)
 		log_event(LV_ERR, "api.reload", KV_S("why", err_text(&e)));
 	else
 		log_plain(LV_INFO, "api.reload");
@@ -314,21 +315,29 @@ open_metrics(struct program *p, struct err *e)
 }
 
 static int
+open_tls(struct program *p, struct err *e)
+{
+	int r = 0;
+
+	if (p->conf.tls_cert)
+		r = http_tls_new(p->conf.tls_cert, p->conf.tls_key, &p->tls, e);
+	if (r < 0)
+		err_wrap(e, "DECNET_TLS_CERT, DECNET_TLS_KEY");
+	return r;
+}
+
+static int
 open_all(struct program *p, struct err *e)
 {
 	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, 0};
-	const struct http_options options = {
+	struct http_options options = {
 		.host = p->conf.api_host,
 		.port = (uint16_t)p->conf.api_port,
 		.max_connections = (unsigned)p->conf.max_connections,
 		.body_max = LIMIT_BODY_BYTES,
-		.tls_cert = p->conf.tls_cert,
-		.tls_key = p->conf.tls_key,
 	};
 	int r;
 
-	/* Every viewer is a descriptor. */
-	(void)sandbox_raise_files();
 	r = api_state_init(&p->state, &p->conf, e);
 	/* Only a supervisor leaves this, and it takes us with it when it dies. */
 	if (getenv("DECNET_READY_FD"))
@@ -344,6 +353,9 @@ open_all(struct program *p, struct err *e)
 		r = open_bus(p, e);
 	if (r == 0)
 		r = inbox_serve(p->state.inbox, p->state.loop);
+	if (r == 0)
+		r = open_tls(p, e);
+	options.tls = p->tls;
 	if (r == 0)
 		r = api_workers_start(&p->state, &options, e);
 	p->serving = r == 0;
@@ -384,6 +396,7 @@ serve(struct program *p, struct err *e)
 	pool_stop(p->state.hash_pool);
 	pool_stop(p->state.pool);
 	api_workers_quit(&p->state);
+	http_tls_free(p->tls);
 	pool_free(p->state.hash_pool);
 	pool_free(p->state.pool);
 	if (p->serving)
