@@ -64,7 +64,7 @@ inbox_serve(struct inbox *b, struct loop *l)
 int
 inbox_fd(const struct inbox *b)
 {
-	return b->wake.io.fd;
+	return b->wake.fd;
 }
 
 void

@@ -238,7 +238,7 @@ loop_wake_open(struct loop_wake *w)
 
 	if (fd < 0)
 		return -errno;
-	*w = (struct loop_wake){.io.fd = fd, .open = true};
+	*w = (struct loop_wake){.fd = fd, .open = true};
 	return 0;
 }
 
@@ -247,7 +247,7 @@ loop_wake_serve(struct loop *l, struct loop_wake *w, loop_wake_fn *fn, void *use
 {
 	w->fn = fn;
 	w->user = user;
-	return loop_io_set(l, &w->io, w->io.fd, EPOLLIN, on_wake, w);
+	return loop_io_set(l, &w->io, w->fd, EPOLLIN, on_wake, w);
 }
 
 int
@@ -268,7 +268,7 @@ loop_wake_ring(struct loop_wake *w)
 	uint64_t one = 1;
 
 	/* It can only fail when the counter is full, and then the loop is already to wake. */
-	if (write(w->io.fd, &one, sizeof(one)) < 0)
+	if (write(w->fd, &one, sizeof(one)) < 0)
 		return;
 }
 
@@ -278,7 +278,7 @@ loop_wake_fini(struct loop_wake *w)
 	if (!w->open)
 		return;
 	loop_io_clear(&w->io);
-	(void)close(w->io.fd);
+	(void)close(w->fd);
 	w->open = false;
 }
 

@@ -47,6 +47,7 @@ struct loop_timer {
 /* An eventfd that any thread may ring; the function runs on the loop's thread. */
 struct loop_wake {
 	struct loop_io io;
+	int fd; /* written once, before any other thread knows of it */
 	bool open;
 	loop_wake_fn *fn;
 	void *user;

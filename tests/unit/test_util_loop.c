@@ -170,7 +170,7 @@ thread_init(void *user, void **ret_state, struct err *e)
 {
 	int *count = user;
 
-	if (*count < 0)
+	if (__atomic_load_n(count, __ATOMIC_SEQ_CST) < 0)
 		return err_set(e, -EIO, "made to fail");
 	thread_number = __atomic_add_fetch(count, 1, __ATOMIC_SEQ_CST);
 	*ret_state = &thread_number;
