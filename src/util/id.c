@@ -97,3 +97,34 @@ id_is_uuid(struct sv s)
 	}
 	return true;
 }
+
+void
+id_uuid_text(const uint8_t raw[16], char dst[ID_UUID_SIZE])
+{
+	char hex[33];
+
+	id_hex(raw, 16, hex);
+	(void)snprintf(dst, ID_UUID_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
+		       hex + 16, hex + 20);
+}
+
+static unsigned
+digit(char c)
+{
+	return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+int
+id_uuid_bytes(struct sv s, uint8_t dst[16])
+{
+	const char *p = s.p;
+
+	if (!id_is_uuid(s))
+		return -EBADMSG;
+	for (size_t n = 0; n < 16; n++) {
+		p += *p == '-';
+		dst[n] = (uint8_t)(digit(p[0]) << 4 | digit(p[1]));
+		p += 2;
+	}
+	return 0;
+}

@@ -22,6 +22,10 @@ void id_uuid7(char dst[ID_UUID_SIZE]);
 void id_hex32(char dst[ID_HEX32_SIZE]);
 /* Whether it is a lower-case dashed UUID text of any version. */
 bool id_is_uuid(struct sv s);
+/* 16 bytes as a lower-case dashed UUID text. */
+void id_uuid_text(const uint8_t raw[16], char dst[ID_UUID_SIZE]);
+/* The 16 bytes of a text that id_is_uuid accepts. 0 or -EBADMSG. */
+int id_uuid_bytes(struct sv s, uint8_t dst[16]);
 /* n bytes as 2n lower-case hex digits and a terminator. */
 void id_hex(const void *src, size_t n, char *dst);
 

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A component in which stacks contradict each other is cut anew: agglomeration from the strongest
+ * link down, where groups of different stacks do not join. What was refused may still join when
+ * evidence of the hands touches several rows on either side; a row between two groups that has no
+ * stack of its own, or one half of each, stays alone.
+ */
+#include <errno.h>
+
+#include "identity/state.h"
+
+static const double conflict_below = .15, at_home = .5;
+enum { GROUP_MIN = 3 };
+
+struct edge {
+	uint64_t lo, hi; /* hashes of the ends */
+	uint32_t a, b;	 /* places in the cut */
+	uint16_t score;
+	uint16_t flags;
+};
+
+/* How many rows of a group have a stack value. */
+struct tally {
+	uint32_t value, n, next;
+};
+
+struct group {
+	uint32_t parent, size;
+	uint32_t first[2], last[2], total[2], kinds[2]; /* tallies: TLS, SSH */
+	uint32_t decided, next_decided;			/* list of rows with decisions */
+	bool alone;
+};
+
+struct bridge;
+
+struct cut {
+	struct identity_engine *e;
+	const uint32_t *rows;
+	size_t n;
+	struct group *groups;
+	struct tally *tallies;
+	struct edge *edges, *refused;
+	size_t nedges, cedges, nrefused;
+	struct bridge *bridges;
+};
+
+/* Two groups and what was refused between them. */
+struct bridge {
+	uint32_t lo, hi; /* roots, by id */
+	const struct edge *edge;
+	uint32_t on_lo, on_hi; /* its ends */
+};
+
+static uint32_t
+find(struct cut *c, uint32_t x)
+{
+	while (c->groups[x].parent != x) {
+		c->groups[x].parent = c->groups[c->groups[x].parent].parent;
+		x = c->groups[x].parent;
+	}
+	return x;
+}
+
+static const struct row *
+row_at(const struct cut *c, uint32_t x)
+{
+	return &c->e->rows[c->rows[x]];
+}
+
+static bool
+id_less(const struct cut *c, uint32_t x, uint32_t y)
+{
+	return memcmp(row_at(c, x)->id, row_at(c, y)->id, IDENTITY_ID_BYTES) < 0;
+}
+
+static uint32_t
+tally_of(const struct cut *c, const struct group *g, unsigned slot, uint32_t value)
+{
+	for (uint32_t t = g->first[slot]; t != NONE; t = c->tallies[t].next)
+		if (c->tallies[t].value == value)
+			return t;
+	return NONE;
+}
+
+static double
+part_of(const struct cut *c, const struct group *g, unsigned slot, uint32_t value)
+{
+	uint32_t t = tally_of(c, g, slot, value);
+
+	return t == NONE ? 0 : (double)c->tallies[t].n / g->total[slot];
+}
+
+/* The most that the two groups overlap in a slot is too little. */
+static bool
+conflict(const struct cut *c, const struct group *x, const struct group *y)
+{
+	bool comparable = false;
+	double best = 0;
+
+	for (unsigned s = 0; s < 2; s++) {
+		const struct group *few = x->kinds[s] <= y->kinds[s] ? x : y;
+		const struct group *many = few == x ? y : x;
+		double both = 0;
+
+		if (x->total[s] == 0 || y->total[s] == 0)
+			continue;
+		for (uint32_t t = few->first[s]; t != NONE; t = c->tallies[t].next) {
+			double p = (double)c->tallies[t].n / few->total[s];
+			double q = part_of(c, many, s, c->tallies[t].value);
+
+			both += p < q ? p : q;
+		}
+		best = both > best ? both : best;
+		comparable = true;
+	}
+	return comparable && best < conflict_below;
+}
+
+static bool
+apart(const struct cut *c, const struct group *x, const struct group *y)
+{
+	for (uint32_t i = x->decided; i != NONE; i = c->groups[i].next_decided)
+		for (uint32_t k = y->decided; k != NONE; k = c->groups[k].next_decided)
+			if (decide_apart(c->e, c->rows[i], c->rows[k]))
+				return true;
+	return false;
+}
+
+static void
+move_tallies(struct cut *c, struct group *from, struct group *to, unsigned s)
+{
+	uint32_t t = from->first[s], next;
+
+	for (; t != NONE; t = next) {
+		uint32_t have = tally_of(c, to, s, c->tallies[t].value);
+
+		next = c->tallies[t].next;
+		if (have != NONE) {
+			c->tallies[have].n += c->tallies[t].n;
+			continue;
+		}
+		c->tallies[t].next = NONE;
+		if (to->first[s] == NONE)
+			to->first[s] = t;
+		else
+			c->tallies[to->last[s]].next = t;
+		to->last[s] = t;
+		to->kinds[s]++;
+	}
+	to->total[s] += from->total[s];
+}
+
+/* The smaller group becomes part of the larger one; of equal ones `x` of `y`. */
+static void
+unite(struct cut *c, uint32_t x, uint32_t y)
+{
+	struct group *from, *to;
+	uint32_t end;
+
+	if (c->groups[x].size > c->groups[y].size) {
+		uint32_t swap = x;
+
+		x = y;
+		y = swap;
+	}
+	from = &c->groups[x];
+	to = &c->groups[y];
+	move_tallies(c, from, to, 0);
+	move_tallies(c, from, to, 1);
+	from->parent = y;
+	to->size += from->size;
+	if (from->decided == NONE)
+		return;
+	for (end = from->decided; c->groups[end].next_decided != NONE;)
+		end = c->groups[end].next_decided;
+	c->groups[end].next_decided = to->decided;
+	to->decided = from->decided;
+}
+
+static int
+by_strength(const void *x, const void *y)
+{
+	const struct edge *a = x, *b = y;
+
+	if (a->score != b->score)
+		return a->score < b->score ? 1 : -1;
+	if (a->lo != b->lo)
+		return a->lo < b->lo ? -1 : 1;
+	return a->hi < b->hi ? -1 : a->hi > b->hi;
+}
+
+static int
+add_edges(struct cut *c, uint32_t x)
+{
+	const struct row *r = row_at(c, x);
+
+	for (uint32_t i = 0; i < r->nhalves; i++) {
+		const struct row *o = &c->e->rows[r->halves[i].other];
+		struct edge *g;
+
+		if (o->hash < r->hash || (o->hash == r->hash && o < r))
+			continue;
+		if (table_grow((void **)&c->edges, &c->cedges, c->nedges + 1, sizeof(*c->edges)) <
+		    0)
+			return -ENOMEM;
+		g = &c->edges[c->nedges++];
+		*g = (struct edge){.lo = r->hash,
+				   .hi = o->hash,
+				   .a = x,
+				   .b = o->part,
+				   .score = r->halves[i].score,
+				   .flags = r->halves[i].flags};
+	}
+	return 0;
+}
+
+static void
+start_group(struct cut *c, uint32_t x)
+{
+	const struct row *r = row_at(c, x);
+	struct group *g = &c->groups[x];
+
+	*g = (struct group){.parent = x,
+			    .size = 1,
+			    .first = {NONE, NONE},
+			    .decided = r->flags & ROW_DECIDED ? x : NONE,
+			    .next_decided = NONE};
+	for (unsigned s = 0; s < 2; s++) {
+		if (r->n[s] == 0)
+			continue;
+		c->tallies[2 * (size_t)x + s] = (struct tally){row_values(r, s)[0], 1, NONE};
+		g->first[s] = g->last[s] = 2 * x + s;
+		g->total[s] = g->kinds[s] = 1;
+	}
+}
+
+static int
+prepare(struct cut *c)
+{
+	struct identity_engine *e = c->e;
+
+	c->groups = malloc(c->n * sizeof(*c->groups));
+	c->tallies = malloc(2 * c->n * sizeof(*c->tallies));
+	if (!c->groups || !c->tallies)
+		return -ENOMEM;
+	for (size_t i = 0; i < c->n; i++)
+		e->rows[c->rows[i]].part = (uint32_t)i;
+	for (size_t i = 0; i < c->n; i++) {
+		start_group(c, (uint32_t)i);
+		if (add_edges(c, (uint32_t)i) < 0)
+			return -ENOMEM;
+	}
+	c->refused = malloc((c->nedges + 1) * sizeof(*c->refused));
+	c->bridges = malloc((c->nedges + 1) * sizeof(*c->bridges));
+	if (!c->refused || !c->bridges)
+		return -ENOMEM;
+	if (c->nedges > 0)
+		qsort(c->edges, c->nedges, sizeof(*c->edges), by_strength);
+	return 0;
+}
+
+static void
+agglomerate(struct cut *c)
+{
+	for (size_t i = 0; i < c->nedges; i++) {
+		const struct edge *g = &c->edges[i];
+		uint32_t x = find(c, g->a), y = find(c, g->b);
+		const struct group *p = &c->groups[x], *q = &c->groups[y];
+
+		if (x == y || apart(c, p, q))
+			continue;
+		if ((p->size < q->size ? p->size : q->size) >= GROUP_MIN && conflict(c, p, q) &&
+		    !(g->flags & HALF_MUST))
+			c->refused[c->nrefused++] = *g;
+		else
+			unite(c, x, y);
+	}
+}
+
+/* -- a change of every tool at once -- */
+
+static int
+by_groups(const void *x, const void *y, void *user)
+{
+	const struct cut *sorting = user;
+	const struct bridge *a = x, *b = y;
+
+	if (a->lo != b->lo)
+		return id_less(sorting, a->lo, b->lo) ? -1 : 1;
+	if (a->hi != b->hi)
+		return id_less(sorting, a->hi, b->hi) ? -1 : 1;
+	return by_strength(a->edge, b->edge);
+}
+
+static size_t
+find_bridges(struct cut *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->nrefused; i++) {
+		const struct edge *g = &c->refused[i];
+		uint32_t x = find(c, g->a), y = find(c, g->b);
+
+		if (x == y || !(g->flags & HALF_HANDS) || apart(c, &c->groups[x], &c->groups[y]))
+			continue;
+		c->bridges[n++] = id_less(c, x, y) ? (struct bridge){x, y, g, g->a, g->b}
+						   : (struct bridge){y, x, g, g->b, g->a};
+	}
+	qsort_r(c->bridges, n, sizeof(*c->bridges), by_groups, c);
+	return n;
+}
+
+/* The best pair of groups that may join after all: its first bridge, or NULL. */
+static const struct bridge *
+best_bridge(struct cut *c, size_t n)
+{
+	const struct bridge *best = NULL;
+	uint64_t best_sum = 0;
+	uint32_t best_low = 0;
+
+	for (size_t i = 0, end; i < n; i = end) {
+		const struct bridge *v = c->bridges;
+		bool several_lo = false, several_hi = false;
+		uint64_t sum = 0;
+		uint32_t low = v[i].on_lo;
+
+		for (end = i; end < n && v[end].lo == v[i].lo && v[end].hi == v[i].hi; end++) {
+			sum += v[end].edge->score;
+			several_lo |= v[end].on_lo != v[i].on_lo;
+			several_hi |= v[end].on_hi != v[i].on_hi;
+			if (id_less(c, v[end].on_lo, low))
+				low = v[end].on_lo;
+			if (id_less(c, v[end].on_hi, low))
+				low = v[end].on_hi;
+		}
+		if (!several_lo || !several_hi)
+			continue;
+		if (!best || sum > best_sum || (sum == best_sum && id_less(c, low, best_low))) {
+			best = &v[i];
+			best_sum = sum;
+			best_low = low;
+		}
+	}
+	return best;
+}
+
+static void
+join_hands(struct cut *c)
+{
+	const struct bridge *b;
+
+	while (c->nrefused > 0 && (b = best_bridge(c, find_bridges(c))))
+		unite(c, b->lo, b->hi);
+}
+
+/* -- who belongs to neither -- */
+
+static bool
+has_must(const struct row *r)
+{
+	for (uint32_t i = 0; i < r->nhalves; i++)
+		if (r->halves[i].flags & HALF_MUST)
+			return true;
+	return false;
+}
+
+static void
+judge(struct cut *c, uint32_t o, uint32_t p)
+{
+	const struct row *r = row_at(c, o);
+	const struct group *x = &c->groups[find(c, o)], *y = &c->groups[find(c, p)];
+	bool alone = r->n[TLS] == 0 && r->n[SSH] == 0;
+
+	if (x == y)
+		return;
+	for (unsigned s = 0; s < 2; s++) {
+		uint32_t v;
+
+		if (r->n[s] == 0)
+			continue;
+		v = row_values(r, s)[0];
+		alone |= part_of(c, x, s, v) < conflict_below && part_of(c, y, s, v) >= at_home;
+	}
+	c->groups[o].alone |= alone && !has_must(r);
+}
+
+static uint32_t
+number_parts(struct cut *c)
+{
+	struct identity_engine *e = c->e;
+	uint32_t n = 0, *names = e->walk[0].v;
+
+	for (size_t i = 0; i < c->n; i++)
+		names[i] = NONE;
+	for (size_t i = 0; i < c->n; i++) {
+		uint32_t root = find(c, (uint32_t)i);
+		struct row *r = &e->rows[c->rows[i]];
+
+		if (c->groups[i].alone) {
+			r->part = n++;
+			continue;
+		}
+		if (names[root] == NONE)
+			names[root] = n++;
+		r->part = names[root];
+	}
+	return n;
+}
+
+int
+cut_component(struct identity_engine *e, uint32_t comp, uint32_t *ret_n)
+{
+	const struct comp *k = &e->comps[comp];
+	struct cut c = {.e = e};
+	uint32_t row = k->head;
+	int r = 0;
+
+	e->group.n = 0;
+	do {
+		if (list_push(&e->group, row) < 0)
+			return -ENOMEM;
+		row = e->rows[row].next;
+	} while (row != k->head);
+	c.rows = e->group.v;
+	c.n = e->group.n;
+	r = table_grow((void **)&e->walk[0].v, &e->walk[0].cap, c.n, sizeof(*e->walk[0].v));
+	if (r == 0)
+		r = prepare(&c);
+	if (r == 0) {
+		agglomerate(&c);
+		join_hands(&c);
+		for (size_t i = 0; i < c.nrefused; i++) {
+			judge(&c, c.refused[i].a, c.refused[i].b);
+			judge(&c, c.refused[i].b, c.refused[i].a);
+		}
+		*ret_n = number_parts(&c);
+	}
+	free(c.groups);
+	free(c.tallies);
+	free(c.edges);
+	free(c.refused);
+	free(c.bridges);
+	return r;
+}

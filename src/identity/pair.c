@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which pairs are compared: every value compares its rows with its few representatives, a star and
+ * no clique. A link is there exactly when one end represents a value of the other and the score is
+ * enough; pair_refresh makes that true for one pair, whatever happened before.
+ */
+#include <errno.h>
+#include <math.h>
+
+#include "identity/state.h"
+
+bool
+pair_generates(const struct value *v)
+{
+	return v->n >= 2 && (!is_token(v->class) || (v->flags & VALUE_GOOD));
+}
+
+int
+pair_row_dirty(struct identity_engine *e, uint32_t row, uint8_t flag)
+{
+	struct row *r = &e->rows[row];
+	bool listed = (r->flags & (ROW_FULL | ROW_SHARED)) != 0;
+
+	r->flags |= flag;
+	return listed ? 0 : list_push(&e->dirty, row);
+}
+
+int
+pair_job(struct identity_engine *e, uint32_t value, uint32_t row)
+{
+	if (table_grow((void **)&e->jobs, &e->cjobs, e->njobs + 1, sizeof(*e->jobs)) < 0)
+		return -ENOMEM;
+	e->jobs[e->njobs++] = (struct job){value, row};
+	return 0;
+}
+
+/* HALF_MINE: b represents a value of a; HALF_THEIRS: the other way round. */
+static uint16_t
+ownership(const struct identity_engine *e, uint32_t a, uint32_t b)
+{
+	const struct row *x = &e->rows[a], *y = &e->rows[b];
+	const uint32_t *p = x->values, *q = y->values;
+	uint16_t flags = 0;
+
+	for (unsigned c = 0; c < CLASSES; c++) {
+		const uint32_t *pend = p + x->n[c], *qend = q + y->n[c];
+
+		while (p < pend && q < qend) {
+			const struct value *v;
+
+			if (*p != *q) {
+				if (*p < *q)
+					p++;
+				else
+					q++;
+				continue;
+			}
+			v = &e->values[*p];
+			p++;
+			q++;
+			if (!pair_generates(v))
+				continue;
+			if (v->n <= REP_MAX)
+				return HALF_MINE | HALF_THEIRS;
+			if (posting_in_rep(v, b))
+				flags |= HALF_MINE;
+			if (posting_in_rep(v, a))
+				flags |= HALF_THEIRS;
+		}
+		p = pend;
+		q = qend;
+	}
+	return flags;
+}
+
+static int
+pair_refresh(struct identity_engine *e, uint32_t a, uint32_t b)
+{
+	uint16_t flags = ownership(e, a, b);
+	struct half *h = forest_find(e, a, b);
+	struct score s = {.bits = -99};
+	uint16_t score;
+
+	if (flags)
+		score_pair(e, a, b, &s, NULL);
+	if (h && (h->flags & HALF_MUST))
+		return 0;
+	if (s.bits < IDENTITY_LINK_BITS)
+		return h ? forest_unlink(e, a, (uint32_t)(h - e->rows[a].halves)) : 0;
+	if (s.hands)
+		flags |= HALF_HANDS;
+	score = (uint16_t)lround(s.bits * 1000);
+	if (!h)
+		return forest_link(e, a, b, score, flags);
+	forest_rescore(e, a, h, score, flags);
+	return 0;
+}
+
+/* Everybody else among these rows. */
+static int
+see(struct identity_engine *e, uint32_t row, const uint32_t *v, uint32_t n, uint32_t mark)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (v[i] == row || e->marks[v[i]] == mark)
+			continue;
+		e->marks[v[i]] = mark;
+		if (list_push(&e->seen, v[i]) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int
+refresh_row(struct identity_engine *e, uint32_t row, bool full)
+{
+	const struct row *r = &e->rows[row];
+	uint32_t mark = table_new_mark(e), n;
+	unsigned k = row_nvalues(r);
+
+	e->seen.n = 0;
+	for (unsigned i = 0; i < k; i++) {
+		const struct value *v = &e->values[r->values[i]];
+		const uint32_t *rep;
+
+		if (!pair_generates(v))
+			continue;
+		rep = posting_rep(v, &n);
+		if (see(e, row, rep, n, mark) < 0 ||
+		    (full && v->n > REP_MAX && posting_in_rep(v, row) &&
+		     see(e, row, posting_rows(v), v->n, mark) < 0))
+			return -ENOMEM;
+	}
+	/* Links that nothing speaks for any more. */
+	for (uint32_t i = 0; i < r->nhalves; i++) {
+		const struct half *h = &r->halves[i];
+
+		if ((full || (h->flags & HALF_MINE)) && see(e, row, &h->other, 1, mark) < 0)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < e->seen.n; i++)
+		if (pair_refresh(e, row, e->seen.v[i]) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+/* Somebody became a representative of the value, or is one no longer. */
+static int
+run_job(struct identity_engine *e, const struct job *j)
+{
+	const struct value *v = &e->values[j->value];
+	const struct row *r = &e->rows[j->row];
+
+	if (!r->alive || (r->flags & ROW_FULL))
+		return 0;
+	e->seen.n = 0;
+	if (see(e, j->row, posting_rows(v), v->n, table_new_mark(e)) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < e->seen.n; i++)
+		if (pair_refresh(e, j->row, e->seen.v[i]) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+int
+pair_drain(struct identity_engine *e)
+{
+	for (size_t i = 0; i < e->njobs; i++)
+		if (run_job(e, &e->jobs[i]) < 0)
+			return -ENOMEM;
+	e->njobs = 0;
+	for (size_t i = 0; i < e->dirty.n; i++) {
+		uint32_t row = e->dirty.v[i];
+		uint8_t flags = e->rows[row].flags;
+
+		e->rows[row].flags &= (uint8_t) ~(ROW_FULL | ROW_SHARED);
+		if (e->rows[row].alive && refresh_row(e, row, flags & ROW_FULL) < 0)
+			return -ENOMEM;
+	}
+	e->dirty.n = 0;
+	return 0;
+}

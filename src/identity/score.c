@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The score of a pair: log2 odds that both rows are the same hands. The best single value sets the
+ * base, for its reliability is such odds already; every other class adds or takes a bounded amount,
+ * because what one attacker shows in several classes is one fact, not several.
+ */
+#include "identity/state.h"
+
+static const double slot_differs = -2.5, both_differ = -5.0;
+static const double differs[CLASSES] = {[C2] = -.5, [CREDENTIAL] = -2.0, [COMMAND] = -1.5};
+static const double typing_alike = 1.4, typing_differs = -4.0;
+enum { TYPING_NEAR = 10, TYPING_FAR = 16, RARE_ENOUGH = 3, LIST_SIZE = 4 };
+
+/* Ties of two classes: by the word that is hashed with their values. */
+static const uint8_t rank[CLASSES] = {
+	[C2] = 0,	 [COMMAND] = 1, [CREDENTIAL] = 2, [STACK] = 3,
+	[KEYSTROKE] = 4, [PAYLOAD] = 5, [SSH] = 6,	  [TLS] = 7,
+};
+
+struct agreement {
+	double bits;
+	uint8_t class;
+	unsigned distance;
+	uint32_t value; /* NONE: several */
+};
+
+/* What two rows share of a set class. */
+struct shared {
+	unsigned n, ngood, nrare;
+	uint32_t best;	    /* of highest level */
+	uint32_t best_good; /* of highest level among the good tokens */
+};
+
+static int
+level_of(const struct value *v)
+{
+	return v->level < LEVEL_LOW ? LEVEL_LOW : v->level;
+}
+
+static void
+share(const struct identity_engine *e, unsigned class, const struct row *a, const struct row *b,
+      struct shared *ret)
+{
+	const uint32_t *x = row_values(a, class), *y = row_values(b, class);
+	unsigned n = a->n[class], m = b->n[class], i = 0, k = 0;
+
+	*ret = (struct shared){.best = NONE, .best_good = NONE};
+	while (i < n && k < m) {
+		const struct value *v;
+
+		if (x[i] != y[k]) {
+			if (x[i] < y[k])
+				i++;
+			else
+				k++;
+			continue;
+		}
+		v = &e->values[x[i]];
+		if (ret->best == NONE || v->level > e->values[ret->best].level)
+			ret->best = x[i];
+		if (v->flags & VALUE_GOOD) {
+			ret->ngood++;
+			if (ret->best_good == NONE || v->level > e->values[ret->best_good].level)
+				ret->best_good = x[i];
+		}
+		ret->nrare += (v->flags & VALUE_RARE) != 0;
+		ret->n++;
+		i++;
+		k++;
+	}
+}
+
+/* One side tries several credentials, all of them public; the other has a list of its own. */
+static bool
+plain(const struct row *a, const struct row *b)
+{
+	return (a->own[0] == 0 && a->n[CREDENTIAL] >= LIST_SIZE && b->own[0] >= 2) ||
+	       (b->own[0] == 0 && b->n[CREDENTIAL] >= LIST_SIZE && a->own[0] >= 2);
+}
+
+int
+score_agree(const struct identity_engine *e, unsigned class, const struct row *a,
+	    const struct row *b)
+{
+	struct shared s;
+	unsigned own = class == COMMAND;
+
+	if (class == KEYSTROKE)
+		return a->has_keystroke && b->has_keystroke
+			       ? __builtin_popcountll(a->keystroke ^ b->keystroke) <= TYPING_NEAR
+			       : -1;
+	if (a->n[class] == 0 || b->n[class] == 0)
+		return -1;
+	if (class <= SSH)
+		return row_values(a, class)[0] == row_values(b, class)[0];
+	share(e, class, a, b, &s);
+	if (!is_token(class))
+		return s.n > 0;
+	if (s.ngood > 0 || s.nrare >= RARE_ENOUGH)
+		return 1;
+	if (a->own[own] && b->own[own])
+		return 0;
+	return class == CREDENTIAL && plain(a, b) ? 0 : -1;
+}
+
+/* A pair while its score is found. */
+struct pair {
+	const struct row *a, *b;
+	struct agreement v[CLASSES];
+	unsigned n;
+	double against;
+	bool veto;
+	struct identity_explanation *why;
+};
+
+static void
+agrees(struct pair *p, unsigned class, double bits, uint32_t value)
+{
+	p->v[p->n++] = (struct agreement){.bits = bits, .class = (uint8_t) class, .value = value};
+}
+
+static void
+explain(struct pair *p, const struct identity_term *t)
+{
+	if (p->why && p->why->n < IDENTITY_TERMS_MAX)
+		p->why->terms[p->why->n++] = *t;
+}
+
+static void
+speaks_against(struct pair *p, unsigned class, double bits, unsigned distance)
+{
+	p->against += bits;
+	explain(p, &(struct identity_term){.class = (enum identity_value_class) class,
+					   .bits = bits,
+					   .distance = distance});
+}
+
+static void
+compare_stacks(const struct identity_engine *e, struct pair *p)
+{
+	unsigned differ = 0, fair = 0;
+
+	for (unsigned c = TLS; c <= STACK; c++) {
+		uint32_t x;
+
+		if (p->a->n[c] == 0 || p->b->n[c] == 0)
+			continue;
+		x = row_values(p->a, c)[0];
+		if (x == row_values(p->b, c)[0]) {
+			agrees(p, c, level_of(&e->values[x]) * .5, x);
+			fair += (e->values[x].flags & VALUE_FAIR) != 0;
+		} else if (c != STACK) {
+			differ++;
+			explain(p, &(struct identity_term){.class = (enum identity_value_class)c,
+							   .bits = slot_differs});
+		}
+	}
+	p->against += differ == 2 ? both_differ : slot_differs * differ;
+	/* Shared infrastructure behind different stacks is a campaign, not a person. */
+	p->veto = differ > 0 && fair == 0;
+}
+
+static void
+compare_infrastructure(const struct identity_engine *e, struct pair *p)
+{
+	for (unsigned c = PAYLOAD; c <= C2; c++) {
+		struct shared s;
+
+		if (p->a->n[c] == 0 || p->b->n[c] == 0)
+			continue;
+		share(e, c, p->a, p->b, &s);
+		if (s.n == 0)
+			speaks_against(p, c, differs[c], 0);
+		else if (!p->veto)
+			agrees(p, c, level_of(&e->values[s.best]) * .5, s.best);
+	}
+}
+
+static void
+compare_tokens(const struct identity_engine *e, struct pair *p)
+{
+	for (unsigned c = CREDENTIAL; c <= COMMAND; c++) {
+		unsigned own = c == COMMAND;
+		struct shared s;
+		double more;
+
+		if (p->a->n[c] == 0 || p->b->n[c] == 0)
+			continue;
+		share(e, c, p->a, p->b, &s);
+		if (s.ngood > 0) {
+			more = .5 * (s.ngood - 1);
+			agrees(p, c, e->values[s.best_good].level * .5 + (more < 2 ? more : 2),
+			       s.best_good);
+		} else if (s.nrare >= RARE_ENOUGH) {
+			more = .5 + .5 * s.nrare;
+			agrees(p, c, more < 4 ? more : 4, NONE);
+		} else if ((p->a->own[own] >= 2 && p->b->own[own] >= 2) ||
+			   (c == CREDENTIAL && plain(p->a, p->b))) {
+			speaks_against(p, c, differs[c], 0);
+		}
+	}
+}
+
+static void
+compare_typing(struct pair *p)
+{
+	unsigned distance;
+
+	if (!p->a->has_keystroke || !p->b->has_keystroke)
+		return;
+	distance = (unsigned)__builtin_popcountll(p->a->keystroke ^ p->b->keystroke);
+	if (distance <= TYPING_NEAR) {
+		/* Never enough alone: typing rhythm is a noisy measure. */
+		agrees(p, KEYSTROKE, typing_alike, NONE);
+		p->v[p->n - 1].distance = distance;
+	} else if (distance > TYPING_FAR) {
+		speaks_against(p, KEYSTROKE, typing_differs, distance);
+	}
+}
+
+static double
+increment(const struct agreement *g)
+{
+	if (g->class == KEYSTROKE)
+		return 4.0 - .2 * g->distance;
+	return g->bits >= 3 ? 4.0 : g->bits >= 0 ? 3.0 : g->bits >= -3 ? 1.0 : .3;
+}
+
+static void
+sort(struct pair *p)
+{
+	for (unsigned i = 1; i < p->n; i++) {
+		struct agreement g = p->v[i];
+		unsigned at = i;
+
+		for (; at > 0 &&
+		       (p->v[at - 1].bits < g.bits ||
+			(p->v[at - 1].bits == g.bits && rank[p->v[at - 1].class] > rank[g.class]));
+		     at--)
+			p->v[at] = p->v[at - 1];
+		p->v[at] = g;
+	}
+}
+
+static void
+tell(const struct identity_engine *e, struct pair *p, const struct agreement *g, double bits)
+{
+	const struct value *v = g->value == NONE ? NULL : &e->values[g->value];
+
+	explain(p, &(struct identity_term){.class = (enum identity_value_class)g->class,
+					   .agrees = true,
+					   .key = v ? v->key : 0,
+					   .bits = bits,
+					   .common = v ? v->n : 0,
+					   .distance = g->distance});
+}
+
+void
+score_pair(struct identity_engine *e, uint32_t a, uint32_t b, struct score *ret,
+	   struct identity_explanation *why)
+{
+	struct pair p = {.a = &e->rows[a], .b = &e->rows[b], .why = why};
+	bool stack;
+
+	e->scores++;
+	*ret = (struct score){.bits = -99};
+	compare_stacks(e, &p);
+	compare_infrastructure(e, &p);
+	compare_tokens(e, &p);
+	compare_typing(&p);
+	if (p.n == 0)
+		return;
+	sort(&p);
+	stack = p.v[0].class == STACK;
+	ret->bits = p.v[0].bits + p.against;
+	tell(e, &p, &p.v[0], p.v[0].bits);
+	for (unsigned i = 1; i < p.n; i++) {
+		unsigned c = p.v[i].class;
+
+		/* Both stacks together are one fact, told once. */
+		if (c == STACK || (stack && c <= SSH))
+			continue;
+		ret->bits += increment(&p.v[i]);
+		tell(e, &p, &p.v[i], increment(&p.v[i]));
+	}
+	for (unsigned i = 0; i < p.n; i++)
+		ret->hands |= is_token(p.v[i].class) || p.v[i].class == KEYSTROKE;
+}
