@@ -6,6 +6,7 @@
 #include <jwt.h>
 #include <math.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -305,12 +306,21 @@ auth_hash(struct sv password, char ret_hash[AUTH_HASH_SIZE])
 		       : -ENOMEM;
 }
 
+static atomic_ullong verifications;
+
+uint64_t
+auth_verifications(void)
+{
+	return atomic_load(&verifications);
+}
+
 bool
 auth_verify(const char *hash, struct sv password)
 {
 	bool same = crypto_pwhash_str_verify(hash ? hash : dummy_hash, password.p ? password.p : "",
 					     password.n) == 0;
 
+	atomic_fetch_add(&verifications, 1);
 	return hash && same;
 }
 

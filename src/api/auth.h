@@ -91,6 +91,8 @@ int auth_hash(struct sv password, char ret_hash[AUTH_HASH_SIZE]) A_NODISCARD;
 /* Whether it is the password. With a NULL hash the work of one check is done all the same and the
  * answer is no. */
 bool auth_verify(const char *hash, struct sv password);
+/* How often auth_verify has done the work of a check. Any thread. */
+uint64_t auth_verifications(void);
 /* Before any other function of this module: libsodium and the hash that unknown users are compared
  * with. 0 or a negative errno. */
 int auth_setup(void) A_NODISCARD;

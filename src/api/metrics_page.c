@@ -5,15 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/auth.h"
 #include "api/relay.h"
 #include "api/server.h"
 #include "api/stream_metrics.h"
 #include "store/journal.h"
 #include "store/metric.h"
+#include "store/topology.h"
 #include "stream/slots.h"
 #include "util/json.h"
 
 #define PAGE_MAX  ((size_t)1024 * 1024)
+/* With more requests before it the page does not wait for the store and leaves its numbers out. */
+#define QUEUE_MAX 16
 #define PAGE_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 /* The store's numbers first, then it goes from worker to worker and comes back. */
@@ -25,6 +29,7 @@ struct page {
 	struct http_req *http;
 	struct api_numbers sum;
 	struct buf text;
+	uint64_t changes_cut; /* by the mutators */
 	int code;
 };
 
@@ -111,18 +116,31 @@ put_members(const json_t *object, const char *name, const char *label, struct bu
 	return r;
 }
 
-static int
-put_captures(struct db *db, struct buf *b)
+static uint64_t
+counter_of(const json_t *object, const char *key)
 {
+	json_int_t n = json_integer_value(json_object_get(object, key));
+
+	return n > 0 ? (uint64_t)n : 0;
+}
+
+/* What other processes count: their stored heartbeats say it. */
+static int
+put_heartbeats(struct db *db, struct page *p)
+{
+	struct buf *b = &p->text;
 	struct worker *rows = calloc(WORKER_MAX, sizeof(*rows));
 	int n = rows ? worker_list(db, rows, WORKER_MAX, NULL) : -ENOMEM, r = n < 0 ? n : 0;
 
 	for (int i = 0; i < n && r == 0; i++) {
-		json_t *extra;
+		json_t *extra = json_stored(rows[i].extra, "{}");
 
-		if (strcmp(rows[i].name, "resolver") != 0)
+		if (strcmp(rows[i].name, "mutator") == 0)
+			p->changes_cut += counter_of(extra, "changes_cut");
+		if (strcmp(rows[i].name, "resolver") != 0) {
+			json_decref(extra);
 			continue;
-		extra = json_stored(rows[i].extra, "{}");
+		}
 		r = put_members(json_object_get(extra, "captures"), "decnet_captures_total",
 				"service", b);
 		if (r == 0)
@@ -147,7 +165,7 @@ run_page(struct pool_job *job, void *thread_state)
 	if (r == 0)
 		r = put_mutations(db, &p->text);
 	if (r == 0)
-		r = put_captures(db, &p->text);
+		r = put_heartbeats(db, p);
 	if (r == 0)
 		r = metric_identities(db, &identities, NULL);
 	if (r == 0)
@@ -178,11 +196,27 @@ put_bus(const struct api_state *s, struct buf *b)
 	return r;
 }
 
+/* The broker's own count, by its last heartbeat. */
+static uint64_t
+bus_dropped(struct api_state *s)
+{
+	struct heard bus = {0};
+	json_t *extra;
+	uint64_t n;
+
+	if (!api_heard_of(s, "bus", &bus))
+		return 0;
+	extra = json_stored(bus.extra, "{}");
+	n = counter_of(extra, "dropped");
+	json_decref(extra);
+	return n;
+}
+
 static int
 put_limits(const struct page *p, struct buf *b)
 {
 	const struct http_counters *http = &p->sum.http;
-	const struct api_state *s = p->state;
+	struct api_state *s = p->state;
 	int r;
 
 	r = buf_printf(b, "# TYPE decnet_limit_hits_total counter\n");
@@ -198,6 +232,8 @@ put_limits(const struct page *p, struct buf *b)
 			{"headers", http->head_too_large},
 			{"tickets_per_user", ticket_dropped(s->tickets)},
 			{"limiter_keys", limiter_forgotten(s->limiter)},
+			{"changes", p->changes_cut + topology_changes_cut()},
+			{"bus_pending", bus_dropped(s)},
 		};
 
 		for (size_t i = 0; i < ARRAY_LEN(rows) && r == 0; i++)
@@ -229,6 +265,8 @@ put_process(const struct page *p, struct buf *b)
 			       "# TYPE decnet_store_seconds summary\n"
 			       "decnet_store_seconds_sum %.3f\ndecnet_store_seconds_count %llu\n",
 			       (double)m->store_ms / 1000, (unsigned long long)m->store_jobs);
+	if (r == 0)
+		r = put_u64(b, "decnet_password_checks_total", "counter", auth_verifications());
 	if (r == 0)
 		r = put_limits(p, b);
 	/* Straight after the limits: it adds to them first. */
@@ -308,9 +346,14 @@ page_new(struct api_state *s, struct http_req *http)
 	p->state = s;
 	p->http = http;
 	p->job = (struct pool_job){.run = run_page, .done = page_done, .user = p};
-	if (metrics_init(&p->sum.metrics) < 0 || pool_submit(s->pool, &p->job) < 0) {
+	if (metrics_init(&p->sum.metrics) < 0) {
 		page_free(p);
 		return NULL;
+	}
+	/* A store that is behind must not hide by how much. */
+	if (pool_depth(s->pool) >= QUEUE_MAX || pool_submit(s->pool, &p->job) < 0) {
+		p->code = -EBUSY;
+		page_done(&p->job);
 	}
 	return p;
 }

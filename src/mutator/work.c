@@ -498,12 +498,15 @@ work_renew(struct db *db, const struct work_context *cx, uint64_t started_ms, ui
 	   struct err *e)
 {
 	int r = db_begin_write(db, e);
+	char extra[64];
 
 	if (r < 0)
 		return r;
+	(void)snprintf(extra, sizeof(extra), "{\"changes_cut\":%llu}",
+		       (unsigned long long)topology_changes_cut());
 	r = mutation_renew(db, cx->owner, now_ms + WORK_LEASE_MS, e);
 	if (r == 0)
-		r = worker_beat(db, "mutator", getpid(), started_ms, now_ms, NULL, e);
+		r = worker_beat(db, "mutator", getpid(), started_ms, now_ms, extra, e);
 	if (r < 0) {
 		db_rollback(db);
 		return r;

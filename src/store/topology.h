@@ -62,6 +62,8 @@ int topology_journal_deckies(struct db *db, const struct topo *before, const str
 			     const json_t *recreated, uint64_t now_ms, struct err *e) A_NODISCARD;
 /* Put `changes` (consumed) into a payload, or null and `refetch` when they are over the ceiling. */
 int topology_put_changes(json_t *payload, json_t *own_changes) A_NODISCARD;
+/* How often this process has left changes out at the ceiling. Any thread. */
+uint64_t topology_changes_cut(void);
 
 /* Store a direct edit: version + 1 (in `after` too), the rows that differ, and their journal rows.
  */

@@ -2,6 +2,7 @@
 /* What changes of topologies tell: their journal rows, status events, and the functions that make
  * both at once. */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,14 @@ topology_status_events(struct db *db, const char *id, int64_t limit, json_t **re
 	return rows_collect(db, st, status_event_json, ret_rows, e);
 }
 
+static atomic_ullong changes_cut;
+
+uint64_t
+topology_changes_cut(void)
+{
+	return atomic_load(&changes_cut);
+}
+
 int
 topology_put_changes(json_t *payload, json_t *own_changes)
 {
@@ -161,6 +170,7 @@ topology_put_changes(json_t *payload, json_t *own_changes)
 	if (n <= LIMIT_CHANGES_BYTES)
 		return json_object_set_new(payload, "changes", own_changes) < 0 ? -ENOMEM : 0;
 	json_decref(own_changes);
+	atomic_fetch_add(&changes_cut, 1);
 	return json_object_set_new(payload, "changes", json_null()) < 0 ||
 			       json_object_set_new(payload, "refetch", json_true()) < 0
 		       ? -ENOMEM
