@@ -21,7 +21,6 @@
 /* No honest time is later; it keeps the arithmetic far from overflow. */
 #define EPOCH_S_MAX 1e11
 
-_Static_assert(AUTH_HASH_SIZE >= crypto_pwhash_STRBYTES, "a hash must fit");
 _Static_assert(AUTH_HASH_SIZE <= USER_HASH_SIZE, "a hash must fit into its row");
 
 /* What unknown users are compared with, so that they take as long as known ones. */
@@ -298,12 +297,7 @@ auth_stream_end(struct ticket_table *tickets, const struct auth_way *way, bool s
 int
 auth_hash(struct sv password, char ret_hash[AUTH_HASH_SIZE])
 {
-	memset(ret_hash, 0, AUTH_HASH_SIZE);
-	return crypto_pwhash_str(ret_hash, password.p ? password.p : "", password.n,
-				 crypto_pwhash_OPSLIMIT_INTERACTIVE,
-				 crypto_pwhash_MEMLIMIT_INTERACTIVE) == 0
-		       ? 0
-		       : -ENOMEM;
+	return password_hash(password, ret_hash);
 }
 
 static atomic_ullong verifications;

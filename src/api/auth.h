@@ -20,10 +20,11 @@
 #include "util/attr.h"
 #include "util/err.h"
 #include "util/id.h"
+#include "util/password.h"
 #include "util/sv.h"
 
 #define AUTH_TOKEN_MAX 4096
-#define AUTH_HASH_SIZE 160
+#define AUTH_HASH_SIZE PASSWORD_HASH_SIZE
 
 /* What a token says; a ticket carries those of the token that minted it. */
 struct auth_claims {
@@ -85,8 +86,7 @@ enum auth_result auth_stream_begin(struct sv secret, struct ticket_table *ticket
  * it does nothing. */
 void auth_stream_end(struct ticket_table *tickets, const struct auth_way *way, bool spent);
 
-/* argon2id with libsodium's interactive limits; takes a tenth of a second, so never on the loop. 0
- * or -ENOMEM. */
+/* password_hash: takes a tenth of a second, so never on the loop. 0 or a negative errno. */
 int auth_hash(struct sv password, char ret_hash[AUTH_HASH_SIZE]) A_NODISCARD;
 /* Whether it is the password. With a NULL hash the work of one check is done all the same and the
  * answer is no. */

@@ -23,7 +23,7 @@ text_of(const struct api_req *req, const char *key)
 bool
 user_password_good(struct sv password)
 {
-	return password.n >= PASSWORD_MIN && password.n <= PASSWORD_MAX;
+	return password_good(password);
 }
 
 bool

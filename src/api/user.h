@@ -6,10 +6,8 @@
 
 #include <stdbool.h>
 
+#include "util/password.h"
 #include "util/sv.h"
-
-#define PASSWORD_MIN 12
-#define PASSWORD_MAX 128
 
 /* 12..128 bytes. */
 bool user_password_good(struct sv password);

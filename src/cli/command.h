@@ -26,8 +26,9 @@ enum cli_exit {
 struct cli_command;
 
 struct cli {
-	const char *url; /* --url, or NULL */
-	bool probe;	 /* our own server: no token, and its certificate is not checked */
+	const char *url;   /* --url, or NULL */
+	const char *token; /* used instead of the one that is kept, or NULL */
+	bool probe;	   /* our own server: no token, and its certificate is not checked */
 	bool json, color;
 	const struct cli_command *command;
 	int argc; /* what follows the words of the command */

@@ -51,6 +51,15 @@ follow_print(struct follow *w, const struct follow_frame *f)
 	(void)fflush(stdout);
 }
 
+/* After a shutdown the server may come back; a topology that was deleted has come to its end. */
+static void
+on_bye(struct follow *w, struct sv data)
+{
+	w->ended = sv_search(data, SV("\"shutdown\"")) == SIZE_MAX;
+	if (w->ended && sv_search(data, SV("\"topology_deleted\"")) == SIZE_MAX)
+		w->code = cli_fail(CLI_DENIED, "access has ended: %.*s", (int)data.n, data.p);
+}
+
 static void
 on_frame(struct follow *w, struct sv text)
 {
@@ -71,8 +80,9 @@ on_frame(struct follow *w, struct sv text)
 	if (f.id.n)
 		(void)sv_u64(f.id, INT64_MAX, &w->last_id);
 	w->show(w, &f);
-	if (sv_eq(f.event, SV("bye")) && sv_search(f.data, SV("shutdown")) == SIZE_MAX)
-		w->ended = true;
+	w->seen = true;
+	if (sv_eq(f.event, SV("bye")))
+		on_bye(w, f.data);
 	if (w->left != UINT64_MAX && --w->left == 0)
 		w->ended = true;
 }
@@ -116,10 +126,10 @@ follow(struct follow *w, const char *path)
 		if (interrupted)
 			return CLI_INTERRUPTED;
 		if (w->ended)
-			return CLI_OK;
-		if (r == 0 && status != 200 && status != 503)
+			return w->code;
+		if (r == 0 && status != 200 && (status != 503 || !w->seen))
 			return refused(w, status);
-		if (w->last_id == 0 && r < 0)
+		if (!w->seen && r < 0)
 			return cli_fail(CLI_UNREACHABLE, "%s", err_text(&e));
 		buf_reset(&w->in);
 		/* Seen something already: whatever cut it, go on from there. */

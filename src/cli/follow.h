@@ -23,12 +23,15 @@ struct follow {
 	void *user;
 	struct buf in; /* follow_stream's own */
 	bool ended;    /* the server said bye, enough was seen, or `show` has set it */
+	bool seen;     /* a frame has come */
+	int code;      /* to exit with when it has ended */
 };
 
 /*
  * Follow the stream at `path` (below /api/v1) until it ends for good. A cut is mended by connecting
- * again with the last id seen. The exit code: CLI_OK, CLI_INTERRUPTED after an interrupt, or that
- * of a refusal, which was said on standard error.
+ * again with the last id seen; a first attempt that fails is not. The exit code: CLI_OK,
+ * CLI_INTERRUPTED after an interrupt, CLI_DENIED when the server ended it because access had ended,
+ * or that of a refusal; these were said on standard error.
  */
 int follow_stream(struct follow *w, const char *path);
 /* A `show`: one line a frame on standard output, as JSON with --json. */

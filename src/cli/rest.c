@@ -63,7 +63,7 @@ on_bytes(char *p, size_t size, size_t n, void *user)
 static struct curl_slist *
 make_headers(const struct cli *c)
 {
-	char *token = c->probe ? NULL : read_token();
+	char *token = c->probe ? NULL : (c->token ? strdup(c->token) : read_token());
 	struct curl_slist *list = curl_slist_append(NULL, "Content-Type: application/json"),
 			  *longer;
 	char line[TOKEN_MAX + 64];
