@@ -98,6 +98,14 @@ read_request_line(struct sv line, struct http_head *h)
 }
 
 static int
+check_request_line(struct sv line)
+{
+	struct http_head h = {0};
+
+	return read_request_line(line, &h);
+}
+
+static int
 read_field(struct sv line, struct http_field *ret)
 {
 	size_t colon = sv_find(line, ':');
@@ -248,6 +256,7 @@ http_head_parse(struct http_head_parser *ps, struct sv in, size_t *ret_used,
 		struct http_head *ret_head)
 {
 	size_t line_end, end;
+	bool large;
 	int r;
 
 	/* The first byte already tells a TLS hello and other strangers apart. */
@@ -259,12 +268,19 @@ http_head_parse(struct http_head_parser *ps, struct sv in, size_t *ret_used,
 	r = find_end(in, ps->scanned, &end);
 	if (r < 0)
 		return r;
+	large = line_end < in.n && (end == SIZE_MAX ? in.n : end) > line_end + LIMIT_HEADER_BYTES;
+	/* Who begins with something else than a request line need not wait for its answer. */
+	if (line_end < in.n && ps->scanned <= line_end && (end == SIZE_MAX || large)) {
+		r = check_request_line((struct sv){in.p, line_end - 1});
+		if (r < 0)
+			return r;
+	}
+	if (large)
+		return -E2BIG;
 	if (end == SIZE_MAX) {
 		ps->scanned = in.n;
-		return line_end < in.n && in.n - line_end > LIMIT_HEADER_BYTES ? -E2BIG : 0;
+		return 0;
 	}
-	if (end > line_end && end - line_end > LIMIT_HEADER_BYTES)
-		return -E2BIG;
 	ps->scanned = 0;
 	r = read_head((struct sv){in.p, end + 2}, ret_head);
 	if (r < 0)

@@ -103,7 +103,12 @@ static const struct {
 	{SV(OK_HEAD "X: a\x7f\r\n\r\n"), -EBADMSG},
 	{SV("GET / HTTP/1.1\r\n\r\n"), -EBADMSG},
 	{SV(OK_HEAD "Host: b\r\n\r\n"), -EBADMSG},
-	/* Request lines. */
+	/* Request lines, also when nothing follows. */
+	{SV("GET /\r\n"), -EBADMSG},
+	{SV("EHLO a\r\n"), -EBADMSG},
+	{SV("SSH-2.0-x\r\n"), -EBADMSG},
+	{SV("GET / HTTP/1.2\r\nHost"), -EBADMSG},
+	{SV("GET / HTTP/1.1\r\n"), 0},
 	{SV("GET  / HTTP/1.1\r\nHost: a\r\n\r\n"), -EBADMSG},
 	{SV("GET / HTTP/1.1 \r\nHost: a\r\n\r\n"), -EBADMSG},
 	{SV("GET /\r\nHost: a\r\n\r\n"), -EBADMSG},
