@@ -250,15 +250,36 @@ bench_stamp_find(const char *p, size_t n, size_t *hint, struct bench_stamp *ret_
 	return read_number(at + middle_n, end, &at, &ret_stamp->t);
 }
 
+static char *
+put_number(char *dst, uint64_t value)
+{
+	char digits[24];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + value % 10);
+	while ((value /= 10) > 0);
+	memcpy(dst, digits + at, sizeof(digits) - at);
+	return dst + sizeof(digits) - at;
+}
+
 size_t
 bench_stamp_put(char *dst, struct bench_stamp stamp, size_t size)
 {
-	size_t n =
-		(size_t)snprintf(dst, size + 128, "{\"n\":%" PRIu64 ",\"t\":%" PRIu64 ",\"pad\":\"",
-				 stamp.n, stamp.t);
+	char *at = dst;
+	size_t n;
 
-	for (; n + 2 < size; n++)
-		dst[n] = (char)('a' + n % 26);
+	memcpy(at, "{\"n\":", 5);
+	at = put_number(at + 5, stamp.n);
+	memcpy(at, ",\"t\":", 5);
+	at = put_number(at + 5, stamp.t);
+	memcpy(at, ",\"pad\":\"", 8);
+	at += 8;
+	n = (size_t)(at - dst);
+	if (n + 2 < size) {
+		memset(at, 'x', size - 2 - n);
+		n = size - 2;
+	}
 	memcpy(dst + n, "\"}", 3);
 	return n + 2;
 }
