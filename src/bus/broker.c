@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "bus/event.h"
+#include "bus/memo.h"
 #include "bus/route.h"
 #include "bus/topic.h"
 #include "util/json.h"
@@ -188,7 +189,6 @@ on_connect(struct bus_peer *p, struct sv text)
 	name = json_get_text(object, "name");
 	(void)snprintf(p->name, sizeof(p->name), "%s", name ? name : "");
 	p->role = bus_role_of_name(sv_from(name), p->granted);
-	p->last_subject_n = 0;
 	p->verbose = option(object, "verbose", true);
 	p->echo = option(object, "echo", true);
 	p->headers = option(object, "headers", true);
@@ -233,25 +233,20 @@ static int
 on_publish(struct bus_peer *p, const struct bus_ev *ev)
 {
 	struct bus_broker *b = p->broker;
-	bool known = ev->subject.n == p->last_subject_n &&
-		     memcmp(ev->subject.p, p->last_subject, ev->subject.n) == 0;
+	const struct bus_memo_entry *known = bus_routes_known(b->routes, ev->subject);
 	int r;
 
 	if (!known && !bus_subject_valid(ev->subject, false))
 		return refuse(p, BUS_ERROR_PUBLISH_SUBJECT);
 	if (ev->reply.n && !bus_subject_valid(ev->reply, false))
 		return refuse(p, BUS_ERROR_PUBLISH_SUBJECT);
-	if (!known && !bus_role_may(p->role, ev->subject))
+	if (!(known && known->roles & BUS_ROLE_BIT(p->role)) && !bus_role_may(p->role, ev->subject))
 		return deny(p, ev->subject);
-	if (!known) {
-		memcpy(p->last_subject, ev->subject.p, ev->subject.n);
-		p->last_subject_n = ev->subject.n;
-	}
 	p->messages_in++;
 	b->stats.messages_in++;
 	/* As other brokers do: the answer comes before what the message makes come back. */
 	r = accept_line(p);
-	bus_routes_send(b->routes, p, ev, deliver, b);
+	bus_routes_send(b->routes, p, ev, known, deliver, b);
 	return r;
 }
 
@@ -315,7 +310,7 @@ bus_broker_publish(struct bus_broker *b, struct sv subject, struct sv payload)
 	const struct bus_ev ev = {.verb = BUS_VERB_PUB, .subject = subject, .payload = payload};
 
 	b->stats.messages_in++;
-	bus_routes_send(b->routes, NULL, &ev, deliver, b);
+	bus_routes_send(b->routes, NULL, &ev, bus_routes_known(b->routes, subject), deliver, b);
 }
 
 static char *

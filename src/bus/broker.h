@@ -47,9 +47,7 @@ struct bus_peer {
 	uint64_t reported; /* value of out.dropped in the last report */
 	struct list subs;
 	unsigned nsubs;
-	struct list link;	/* of the broker */
-	char last_subject[256]; /* the last one it published on, so permitted */
-	size_t last_subject_n;
+	struct list link; /* of the broker */
 };
 
 struct bus_broker_stats {

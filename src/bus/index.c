@@ -78,24 +78,11 @@ bus_index_free(struct bus_index *x)
 	free(x);
 }
 
+/* Odd, so that it is never that of a wildcard. */
 static uint64_t
 hash_token(const struct bus_index *x, struct sv token)
 {
-	uint64_t h = x->seed ^ (token.n * 0x9e3779b97f4a7c15u);
-	const char *p = token.p;
-	size_t n = token.n;
-
-	for (; n >= 8; n -= 8, p += 8) {
-		uint64_t word;
-
-		memcpy(&word, p, 8);
-		h = (h ^ word) * 0xff51afd7ed558ccdu;
-		h ^= h >> 32;
-	}
-	for (; n > 0; n--, p++)
-		h = (h ^ (unsigned char)*p) * 0x100000001b3u;
-	h ^= h >> 29;
-	return h * x->seed | 1;
+	return bus_hash(x->seed, token) | 1;
 }
 
 static size_t
@@ -263,9 +250,9 @@ bus_index_size(const struct bus_index *x)
 void
 bus_index_match(const struct bus_index *x, struct sv subject, bus_index_fn *fn, void *user)
 {
-	struct sv tokens[BUS_TOKENS_MAX];
-	uint64_t hashes[BUS_TOKENS_MAX];
-	struct {
+	A_UNINIT struct sv tokens[BUS_TOKENS_MAX];
+	A_UNINIT uint64_t hashes[BUS_TOKENS_MAX];
+	A_UNINIT struct {
 		const struct bus_index_node *node;
 		unsigned depth;
 	} stack[STACK_MAX];

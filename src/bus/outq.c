@@ -172,7 +172,8 @@ bus_outq_full(const struct bus_outq *q, size_t n)
 int
 bus_outq_message(struct bus_outq *q, const struct bus_ev *ev)
 {
-	char small[HEAD_SMALL], *head = small;
+	A_UNINIT char small[HEAD_SMALL];
+	char *head = small;
 	size_t max = bus_proto_head_max(ev), head_n, n;
 	int dropped = 0;
 

@@ -243,6 +243,38 @@ read_body(struct sv rest, size_t headers, size_t total, struct bus_ev *ev, size_
 	return 1;
 }
 
+/*
+ * `PUB <subject> <#bytes>` as clients write it, whole: the bytes used, or 0 for everything that
+ * deserves a closer look. The same as the long way, in one pass over the line.
+ */
+static size_t
+quick_publish(struct sv in, struct bus_ev *ret_ev)
+{
+	size_t look = in.n < LIMIT_BUS_LINE_BYTES ? in.n : LIMIT_BUS_LINE_BYTES, at = 4, size = 0;
+	struct sv subject;
+
+	if (look < 8 || memcmp(in.p, "PUB ", 4) != 0)
+		return 0;
+	while (at < look && in.p[at] > ' ')
+		at++;
+	subject = (struct sv){in.p + 4, at - 4};
+	if (subject.n == 0 || at == look || in.p[at++] != ' ')
+		return 0;
+	for (; at < look && in.p[at] >= '0' && in.p[at] <= '9'; at++) {
+		size = size * 10 + (size_t)(in.p[at] - '0');
+		if (size > LIMIT_BUS_PAYLOAD_BYTES)
+			return 0;
+	}
+	if (in.p[at - 1] == ' ' || look - at < 2 || in.p[at] != '\r' || in.p[at + 1] != '\n')
+		return 0;
+	at += 2;
+	if (in.n - at < size + 2 || in.p[at + size] != '\r' || in.p[at + size + 1] != '\n')
+		return 0;
+	*ret_ev = (struct bus_ev){
+		.verb = BUS_VERB_PUB, .subject = subject, .payload = {in.p + at, size}};
+	return at + size + 2;
+}
+
 int
 bus_parse(struct bus_parser *ps, struct sv in, size_t *ret_used, struct bus_ev *ret_ev)
 {
@@ -250,6 +282,13 @@ bus_parse(struct bus_parser *ps, struct sv in, size_t *ret_used, struct bus_ev *
 	struct bus_ev ev;
 	int r;
 
+	if (ps->scanned == 0 && ps->side == BUS_SIDE_CLIENT) {
+		body = quick_publish(in, ret_ev);
+		if (body > 0) {
+			*ret_used = body;
+			return 1;
+		}
+	}
 	r = find_eol(ps, in, &eol);
 	if (r <= 0)
 		return r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Subscriptions hang on the nodes of the subject index; queue groups of one name, whatever their
- * pattern, share their turns. */
+ * pattern, share their turns. What the index says of a subject is remembered while subscriptions
+ * stay as they are. */
 #include "bus/route.h"
 
 #include <errno.h>
@@ -9,8 +10,11 @@
 
 #include "bus/broker.h"
 #include "bus/index.h"
+#include "bus/memo.h"
 
 #define QUEUE_BUCKETS 1024
+
+#define CACHE_LINE 64
 
 /* All groups of one name. */
 struct queue {
@@ -42,20 +46,24 @@ struct place {
 };
 
 struct sub {
-	struct bus_peer *peer;
 	struct place *place;
 	struct group *group;	/* NULL: not of a queue */
 	struct list peer_link;	/* of the peer */
 	struct list place_link; /* of the place; unlinked when of a group */
 	struct sub *next_expired;
+	/* What a message needs stands in one line of the processor's cache. */
+	_Alignas(CACHE_LINE) struct bus_peer *peer;
 	uint64_t delivered, max;
 	bool expired;
-	size_t sid_n;
+	uint8_t sid_n;
 	char sid[];
 };
 
+_Static_assert(BUS_SID_MAX <= UINT8_MAX, "sid_n is too small");
+
 struct bus_routes {
 	struct bus_index *index;
+	struct bus_memo *memo;
 	struct queue *queues[QUEUE_BUCKETS];
 	uint64_t seed, sends;
 	/* While a message is sent: */
@@ -65,6 +73,10 @@ struct bus_routes {
 	void *user;
 	struct queue *matched;
 	struct sub *expired;
+	/* Subscriptions on the way through the index; too many to be remembered, or a queue group
+	 * among them, is more than BUS_MEMO_VALUES. */
+	void *found[BUS_MEMO_VALUES];
+	size_t nfound;
 };
 
 struct bus_routes *
@@ -76,8 +88,9 @@ bus_routes_new(uint64_t seed)
 		return NULL;
 	rt->seed = seed;
 	rt->index = bus_index_new(seed);
-	if (!rt->index) {
-		free(rt);
+	rt->memo = bus_memo_new(seed);
+	if (!rt->index || !rt->memo) {
+		bus_routes_free(rt);
 		return NULL;
 	}
 	return rt;
@@ -89,6 +102,7 @@ bus_routes_free(struct bus_routes *rt)
 	if (!rt)
 		return;
 	bus_index_free(rt->index);
+	bus_memo_free(rt->memo);
 	free(rt);
 }
 
@@ -245,6 +259,7 @@ remove_sub(struct bus_routes *rt, struct sub *s)
 {
 	struct group *g = s->group;
 
+	bus_memo_forget(rt->memo);
 	list_unlink(&s->peer_link);
 	list_unlink(&s->place_link);
 	s->peer->nsubs--;
@@ -258,6 +273,22 @@ remove_sub(struct bus_routes *rt, struct sub *s)
 	free(s);
 }
 
+static struct sub *
+sub_new(struct sv sid)
+{
+	size_t n = offsetof(struct sub, sid) + sid.n;
+	struct sub *s;
+
+	n = n > sizeof(*s) ? (n + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE : sizeof(*s);
+	s = aligned_alloc(CACHE_LINE, n);
+	if (!s)
+		return NULL;
+	memset(s, 0, n);
+	s->sid_n = (uint8_t)sid.n;
+	memcpy(s->sid, sid.p, sid.n);
+	return s;
+}
+
 int
 bus_routes_add(struct bus_routes *rt, struct bus_peer *p, const struct bus_ev *ev)
 {
@@ -266,7 +297,7 @@ bus_routes_add(struct bus_routes *rt, struct bus_peer *p, const struct bus_ev *e
 
 	if (find_sub(p, ev->sid))
 		return 0;
-	s = calloc(1, sizeof(*s) + ev->sid.n);
+	s = sub_new(ev->sid);
 	if (!s)
 		return -ENOMEM;
 	s->place = hold_place(rt, ev->subject);
@@ -274,9 +305,8 @@ bus_routes_add(struct bus_routes *rt, struct bus_peer *p, const struct bus_ev *e
 		free(s);
 		return -ENOMEM;
 	}
+	bus_memo_forget(rt->memo);
 	s->peer = p;
-	s->sid_n = ev->sid.n;
-	memcpy(s->sid, ev->sid.p, ev->sid.n);
 	list_init(&s->place_link);
 	list_append(&p->subs, &s->peer_link);
 	p->nsubs++;
@@ -345,6 +375,9 @@ visit(void *user, void *value)
 	LIST_FOR (it, &pl->subs) {
 		struct sub *s = CONTAINER_OF(it, struct sub, place_link);
 
+		if (rt->nfound < BUS_MEMO_VALUES)
+			rt->found[rt->nfound] = s;
+		rt->nfound++;
 		if (wants(rt, s))
 			send_to(rt, s);
 	}
@@ -352,6 +385,7 @@ visit(void *user, void *value)
 		struct group *g = CONTAINER_OF(it, struct group, link);
 		struct queue *q = g->queue;
 
+		rt->nfound = BUS_MEMO_VALUES + 1;
 		if (q->send != rt->sends) {
 			q->send = rt->sends;
 			q->matched = NULL;
@@ -389,21 +423,54 @@ send_to_one(struct bus_routes *rt, struct queue *q)
 	}
 }
 
-void
-bus_routes_send(struct bus_routes *rt, struct bus_peer *from, const struct bus_ev *pub,
-		bus_route_fn *fn, void *user)
+/* As it went the last time. */
+static void
+send_as_before(struct bus_routes *rt, const struct bus_memo_entry *known)
+{
+	for (size_t i = 0; i < known->n; i++) {
+		struct sub *s = known->values[i];
+
+		if (wants(rt, s))
+			send_to(rt, s);
+	}
+}
+
+static void
+send_by_index(struct bus_routes *rt)
 {
 	rt->sends++;
+	rt->matched = NULL;
+	rt->nfound = 0;
+	bus_index_match(rt->index, rt->msg.subject, visit, rt);
+	if (rt->nfound <= BUS_MEMO_VALUES)
+		bus_memo_put(rt->memo, rt->msg.subject, rt->found, rt->nfound,
+			     rt->from ? BUS_ROLE_BIT(rt->from->role) : 0);
+	for (struct queue *q = rt->matched; q; q = q->next_matched)
+		send_to_one(rt, q);
+}
+
+const struct bus_memo_entry *
+bus_routes_known(const struct bus_routes *rt, struct sv subject)
+{
+	return bus_memo_find(rt->memo, subject);
+}
+
+void
+bus_routes_send(struct bus_routes *rt, struct bus_peer *from, const struct bus_ev *pub,
+		const struct bus_memo_entry *known, bus_route_fn *fn, void *user)
+{
 	rt->from = from;
 	rt->msg = *pub;
 	rt->msg.verb = BUS_VERB_MSG;
 	rt->fn = fn;
 	rt->user = user;
-	rt->matched = NULL;
 	rt->expired = NULL;
-	bus_index_match(rt->index, pub->subject, visit, rt);
-	for (struct queue *q = rt->matched; q; q = q->next_matched)
-		send_to_one(rt, q);
+	if (known && from)
+		bus_memo_allow(rt->memo, known, BUS_ROLE_BIT(from->role));
+	if (known)
+		send_as_before(rt, known);
+	else
+		send_by_index(rt);
 	while (rt->expired) {
 		struct sub *s = rt->expired;
 

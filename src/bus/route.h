@@ -11,6 +11,7 @@
 #include "util/attr.h"
 #include "util/sv.h"
 
+struct bus_memo_entry;
 struct bus_peer;
 struct bus_routes;
 
@@ -29,12 +30,16 @@ int bus_routes_add(struct bus_routes *rt, struct bus_peer *p, const struct bus_e
  * error. */
 void bus_routes_unsubscribe(struct bus_routes *rt, struct bus_peer *p, struct sv sid, uint64_t max);
 void bus_routes_remove_all(struct bus_routes *rt, struct bus_peer *p);
+/* What is known of a subject that came lately (and so is valid), or NULL. Valid until the next call
+ * of a function that takes `rt` and is not const. */
+const struct bus_memo_entry *bus_routes_known(const struct bus_routes *rt, struct sv subject);
 /*
  * Call fn once for each subscription the PUB or HPUB goes to, one of each queue group (by turns,
- * over all patterns that have a group of that name). `from` is NULL for the broker itself. fn must
- * not change subscriptions.
+ * over all patterns that have a group of that name). `from` is NULL for the broker itself; that its
+ * role may publish on the subject is remembered. `known` is what bus_routes_known said. fn must not
+ * change subscriptions.
  */
 void bus_routes_send(struct bus_routes *rt, struct bus_peer *from, const struct bus_ev *pub,
-		     bus_route_fn *fn, void *user);
+		     const struct bus_memo_entry *known, bus_route_fn *fn, void *user);
 
 #endif

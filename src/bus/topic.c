@@ -69,6 +69,26 @@ bus_subject_match(struct sv pattern, struct sv subject)
 	return pattern.n == 0 && subject.n == 0;
 }
 
+uint64_t
+bus_hash(uint64_t seed, struct sv text)
+{
+	uint64_t h = seed ^ (text.n * 0x9e3779b97f4a7c15u), word = 0;
+	const char *p = text.p;
+	size_t n = text.n;
+
+	for (; n >= 8; n -= 8, p += 8) {
+		memcpy(&word, p, 8);
+		h = (h ^ word) * 0xff51afd7ed558ccdu;
+		h ^= h >> 32;
+	}
+	for (word = 0; n > 0; n--, p++)
+		word = word << 8 | (unsigned char)*p;
+	h = (h ^ word) * 0xff51afd7ed558ccdu;
+	h ^= h >> 29;
+	h *= seed | 1;
+	return h ^ h >> 32;
+}
+
 bool
 bus_token_valid(struct sv token)
 {

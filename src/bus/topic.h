@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "util/attr.h"
 #include "util/sv.h"
@@ -25,6 +26,8 @@ enum bus_topic {
 bool bus_subject_valid(struct sv subject, bool pattern);
 /* Both valid. Linear. */
 bool bus_subject_match(struct sv pattern, struct sv subject);
+/* For tables of subjects and tokens; without the seed its values cannot be foreseen. */
+uint64_t bus_hash(uint64_t seed, struct sv text);
 /* Whether it may stand as the variable segment of one of our topics. */
 bool bus_token_valid(struct sv token);
 

@@ -11,6 +11,9 @@
 #define A_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define A_UNUSED	    __attribute__((unused))
 #define A_NORETURN	    __attribute__((noreturn))
+/* Of a large local array in a busy function that is written before it is read: not filled with the
+ * pattern that other locals get. */
+#define A_UNINIT	    __attribute__((uninitialized))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 

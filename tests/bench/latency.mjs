@@ -2,14 +2,16 @@
 // From an attacker's byte and from a mutation to a viewer: p50 and p99 of 200, beside floors measured in the same run.
 //   DECNET_BUILD=build-gcc node tests/bench/latency.mjs
 import http from 'node:http';
-import { cpus, release } from 'node:os';
 import { Api } from '../e2e/lib/api.mjs';
 import { Viewer } from '../e2e/lib/sse.mjs';
 import { Suite } from '../e2e/lib/suite.mjs';
+import { Report } from './lib/report.mjs';
 
 const N = Number(process.env.N ?? 200);
 const suite = await Suite.start({ DECNET_LOG_LEVEL: 'info' });
-const ms = (x) => x.toFixed(2).padStart(8);
+const ms = (x) => x.toFixed(2);
+const report = new Report('latency', `From an attacker's byte and from a mutation to a viewer, ${N} of each`);
+const rows = [];
 
 function quantiles(list) {
   const s = [...list].sort((a, b) => a - b);
@@ -17,10 +19,10 @@ function quantiles(list) {
   return { p50: at(0.5), p99: at(0.99), max: s[s.length - 1] };
 }
 
-function row(name, list, floor, target) {
+function row(name, list, floor, target, good) {
   const q = quantiles(list);
-  const ratio = floor ? ` | ${(q.p50 / quantiles(floor).p50).toFixed(1)}x floor (p50)` : '';
-  console.log(`${name.padEnd(46)} p50 ${ms(q.p50)}  p99 ${ms(q.p99)}  max ${ms(q.max)} ms${ratio}${target ? ` | ${target}` : ''}`);
+  report.data[name] = q;
+  rows.push([name, ms(q.p50), ms(q.p99), ms(q.max), floor ? `${(q.p50 / quantiles(floor).p50).toFixed(1)}x` : '', target ?? '', target ? Report.check(good(q)) : '']);
 }
 
 /** One request on a connection of its own; resolves with its duration. */
@@ -86,13 +88,14 @@ try {
   }
   stream.cut();
 
-  console.log(`machine: ${cpus().length} x ${cpus()[0].model}, Linux ${release()}, node ${process.version}; ${N} of each, one after the other`);
   row('floor: HTTP request to a decky and its answer', floor);
-  row("attacker's first byte to attacker.observed frame", observed, floor, 'target p99 <= 60 ms');
-  row("attacker's first byte to identity frame", formed, floor, 'target p99 <= 1000 ms');
+  row("attacker's first byte to attacker.observed frame", observed, floor, 'p99 ≤ 60 ms', (q) => q.p99 <= 60);
+  row("attacker's first byte to identity frame", formed, floor, 'p99 ≤ 1000 ms', (q) => q.p99 <= 1000);
   row('floor: POST mutation and its 202', post);
-  row('POST mutation to mutation.applied frame', applied, post, 'target p50 <= 5, p99 <= 20 ms');
+  row('POST mutation to mutation.applied frame', applied, post, 'p50 ≤ 5, p99 ≤ 20 ms', (q) => q.p50 <= 5 && q.p99 <= 20);
   row('POST add_decky to first answer of its port', connected, post);
+  report.table('Milliseconds, one after the other', ['', 'p50', 'p99', 'max', 'p50 / floor', 'target', ''], rows);
+  report.write();
 } finally {
   await suite.stop();
 }

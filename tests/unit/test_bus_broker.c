@@ -108,6 +108,38 @@ routes_patterns(void **state)
 	bus_broker_free(b);
 }
 
+/* What one client did with a subject is no licence for the next, nor is it true for ever. */
+static void
+asks_again_for_each(void **state)
+{
+	static const char pub[] = "PUB topology.a.status 2\r\nhi\r\n";
+	struct bus_broker *b = bus_broker_new(7, &ops);
+	struct bus_peer *cli = join(b, "decnet-cli", ""), *guest = join(b, "x", "");
+	struct bus_peer *api = join(b, "decnet-api", ""), *sub = join(b, "y", "");
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(say(cli, pub), 0);
+		assert_int_equal(say(api, pub), 0);
+		assert_int_equal(say(guest, pub), 0);
+		assert_string_equal(heard(cli), "");
+		assert_string_equal(heard(api), "");
+		assert_non_null(strstr(heard(guest), "Permissions Violation"));
+	}
+	assert_int_equal(say(sub, "SUB topology.> 1\r\n"), 0);
+	assert_int_equal(say(cli, pub), 0);
+	assert_int_equal(say(sub, "SUB *.a.status 2\r\nUNSUB 1 2\r\n"), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(say(cli, pub), 0);
+	assert_string_equal(heard(sub), "MSG topology.a.status 1 2\r\nhi\r\n"
+					"MSG topology.a.status 1 2\r\nhi\r\n"
+					"MSG topology.a.status 2 2\r\nhi\r\n"
+					"MSG topology.a.status 2 2\r\nhi\r\n");
+	bus_broker_detach(sub);
+	assert_int_equal(say(cli, pub), 0);
+	bus_broker_free(b);
+}
+
 static void
 answers_when_verbose(void **state)
 {
@@ -351,17 +383,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(routes_patterns),
-		cmocka_unit_test(answers_when_verbose),
-		cmocka_unit_test(counts_unsub_from_the_sub),
-		cmocka_unit_test(shares_queues),
-		cmocka_unit_test(keeps_echo_away),
-		cmocka_unit_test(strips_headers),
-		cmocka_unit_test(refuses_and_stays),
-		cmocka_unit_test(asks_for_the_token),
-		cmocka_unit_test(bounds_clients),
-		cmocka_unit_test(reports_the_slow),
-		cmocka_unit_test(grants_by_role),
+		cmocka_unit_test(routes_patterns),	cmocka_unit_test(asks_again_for_each),
+		cmocka_unit_test(answers_when_verbose), cmocka_unit_test(counts_unsub_from_the_sub),
+		cmocka_unit_test(shares_queues),	cmocka_unit_test(keeps_echo_away),
+		cmocka_unit_test(strips_headers),	cmocka_unit_test(refuses_and_stays),
+		cmocka_unit_test(asks_for_the_token),	cmocka_unit_test(bounds_clients),
+		cmocka_unit_test(reports_the_slow),	cmocka_unit_test(grants_by_role),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
