@@ -126,7 +126,8 @@ cut_patterns(void)
 	}
 }
 
-/* 0: no match. Otherwise a rank in which an earlier literal counts more than all later ones. */
+/* 0: no match. Otherwise a rank in which an earlier literal counts more than all later ones. Both
+ * have as many segments. */
 static uint32_t
 rank(const struct segments *pattern, const struct segments *path, struct sv *params,
      unsigned *ret_nparams)
@@ -134,8 +135,6 @@ rank(const struct segments *pattern, const struct segments *path, struct sv *par
 	uint32_t found = 1;
 	unsigned np = 0;
 
-	if (pattern->n != path->n)
-		return 0;
 	for (unsigned i = 0; i < path->n; i++) {
 		struct sv want = pattern->v[i];
 
@@ -170,25 +169,26 @@ pick(struct sv method, const struct segments *path, uint32_t best, struct router
 	unsigned nunused;
 	bool head = sv_eq(method, SV("HEAD"));
 
-	m->status = 405;
+	m->status = sv_eq(method, SV("OPTIONS")) ? 204 : 405;
 	for (size_t i = 0; i < router_count; i++) {
 		const struct route *r = &router_table[i];
-		bool get = strcmp(r->method, "GET") == 0 && r->stream == API_STREAM_NONE;
+		bool get;
 
-		if (rank(&patterns[i], path, unused, &nunused) != best)
+		if (patterns[i].n != path->n || rank(&patterns[i], path, unused, &nunused) != best)
 			continue;
-		allow(m, r->method);
-		if (get)
-			allow(m, "HEAD");
+		get = strcmp(r->method, "GET") == 0 && r->stream == API_STREAM_NONE;
 		if (sv_eq(method, sv_from(r->method)) || (head && get)) {
 			m->status = 200;
 			m->head = head;
 			m->index = i;
+			m->allow[0] = '\0';
+			return;
 		}
+		allow(m, r->method);
+		if (get)
+			allow(m, "HEAD");
 	}
 	allow(m, "OPTIONS");
-	if (sv_eq(method, SV("OPTIONS")))
-		m->status = 204;
 }
 
 void
@@ -211,8 +211,11 @@ router_match(struct sv method, struct sv path, char *store, struct router_match 
 	for (size_t i = 0; i < router_count; i++) {
 		struct sv params[API_PARAMS_MAX] = {0};
 		unsigned nparams = 0;
-		uint32_t got = rank(&patterns[i], &segments, params, &nparams);
+		uint32_t got;
 
+		if (patterns[i].n != segments.n)
+			continue;
+		got = rank(&patterns[i], &segments, params, &nparams);
 		if (got <= best)
 			continue;
 		best = got;

@@ -146,12 +146,17 @@ api_workers_quit(struct api_state *s)
 static int
 open_worker(struct api_worker *w, const struct http_options *options)
 {
+	struct http_ops ops = api_http_ops;
 	int r = loop_new(&w->loop, &w->err);
+
+	/* Then no copy of the request's line is kept for its log. */
+	if (!log_on(LV_DEBUG))
+		ops.on_answered = NULL;
 
 	if (r == 0)
 		r = streams_new(w, &w->stream_hub, &w->err);
 	if (r == 0)
-		r = http_server_new(w->loop, options, &api_http_ops, w, &w->server, &w->err);
+		r = http_server_new(w->loop, options, &ops, w, &w->server, &w->err);
 	/* Last: what was posted meanwhile finds everything. */
 	if (r == 0)
 		r = inbox_serve(w->inbox, w->loop);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "http/h2.h"
+#include "util/attr.h"
 
 #define LINGER_MS	2000
 #define READS_PER_TURN	4
@@ -96,7 +97,7 @@ http_conn_linger(struct http_conn *c)
 size_t
 http_conn_drop_input(struct http_conn *c)
 {
-	char junk[HTTP_SOCK_READ_BYTES];
+	char junk[HTTP_SOCK_READ_BYTES] A_SCRATCH;
 	size_t dropped = 0;
 
 	for (int i = 0; i < READS_PER_TURN; i++) {

@@ -8,20 +8,24 @@
 #include <sys/socket.h>
 
 #include "http/conn.h"
+#include "util/attr.h"
 #include "util/limits.h"
 
 #define READS_PER_TURN	 4
+/* Most heads fit, so that the buffer need not grow. */
+#define HEAD_USUAL	 512
 /* A viewer has nothing to say; one that says this much is not a viewer. */
 #define STREAM_INPUT_MAX 65536
 
 struct http_h1_request {
 	struct http_req pub;
 	struct http_conn *conn;
-	struct http_head head;
-	char *head_bytes;
+	bool is_chunked;
+	uint64_t length; /* of the body, unless it is chunked */
 	struct buf body;
 	struct http_chunked chunked;
 	uint64_t began_ms;
+	struct http_field fields[]; /* and then the bytes of the head */
 };
 
 static void process(struct http_conn *c);
@@ -45,7 +49,6 @@ request_free(struct http_h1_request *q)
 {
 	if (!q)
 		return;
-	free(q->head_bytes);
 	buf_fini(&q->body);
 	free(q);
 }
@@ -138,15 +141,47 @@ flush(struct http_conn *c)
 		finish(c);
 }
 
+/* This and what follows is done for every answer; printf would take a tenth of its time. */
+static int
+put_texts(struct buf *out, const char *const *texts, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = buf_put(out, sv_from(texts[i]));
+	return r;
+}
+
+static int
+put_number(struct buf *out, const char *before, uint64_t number)
+{
+	char digits[24];
+	size_t at = sizeof(digits) - 1;
+
+	digits[at] = '\0';
+	do
+		digits[--at] = (char)('0' + number % 10);
+	while ((number /= 10) > 0);
+	return put_texts(out, (const char *const[]){before, digits + at}, 2);
+}
+
 static int
 put_head(struct http_conn *c, int status, const struct http_header *headers, size_t n)
 {
 	struct http_h1 *h = &c->h1;
-	int r = buf_printf(&h->out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, http_reason(status),
-			   http_server_date(c->server));
+	const char *const rest[] = {" ", http_reason(status),
+				    "\r\nDate: ", http_server_date(c->server), "\r\n"};
+	int r = buf_reserve(&h->out, HEAD_USUAL);
 
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = buf_printf(&h->out, "%s: %s\r\n", headers[i].name, headers[i].value);
+	if (r == 0)
+		r = put_number(&h->out, "HTTP/1.1 ", (uint64_t)status);
+	if (r == 0)
+		r = put_texts(&h->out, rest, ARRAY_LEN(rest));
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		const char *const line[] = {headers[i].name, ": ", headers[i].value, "\r\n"};
+
+		r = put_texts(&h->out, line, ARRAY_LEN(line));
+	}
 	if (r == 0 && (!h->keep_alive || c->server->draining))
 		r = buf_put(&h->out, SV("Connection: close\r\n"));
 	else if (r == 0 && h->http10)
@@ -161,8 +196,11 @@ put_answer(struct http_conn *c, struct sv method, int status, const struct http_
 	struct buf *out = &c->h1.out;
 	int r = put_head(c, status, headers, n);
 
-	if (r == 0 && status != 204 && status != 304)
-		r = buf_printf(out, "Content-Length: %zu\r\n", body.n);
+	if (r == 0 && status != 204 && status != 304) {
+		r = put_number(out, "Content-Length: ", body.n);
+		if (r == 0)
+			r = buf_put(out, SV("\r\n"));
+	}
 	if (r == 0)
 		r = buf_put(out, SV("\r\n"));
 	if (r == 0 && http_answer_has_body(method, status))
@@ -224,23 +262,24 @@ moved(struct sv view, const char *from, const char *to)
 static struct http_h1_request *
 request_new(struct http_conn *c, const struct http_head *head, size_t used)
 {
-	struct http_h1_request *q = calloc(1, sizeof(*q));
+	size_t fields = head->nfields * sizeof(head->fields[0]);
+	struct http_h1_request *q = malloc(sizeof(*q) + fields + used);
 	const char *from = c->h1.in.p;
+	char *bytes;
 
-	if (!q || !(q->head_bytes = malloc(used))) {
-		free(q);
+	if (!q)
 		return NULL;
-	}
-	memcpy(q->head_bytes, from, used);
-	q->head = *head;
+	*q = (struct http_h1_request){.is_chunked = head->chunked, .length = head->length};
+	bytes = (char *)q->fields + fields;
+	memcpy(bytes, from, used);
 	for (size_t i = 0; i < head->nfields; i++) {
-		q->head.fields[i].name = moved(head->fields[i].name, from, q->head_bytes);
-		q->head.fields[i].value = moved(head->fields[i].value, from, q->head_bytes);
+		q->fields[i].name = moved(head->fields[i].name, from, bytes);
+		q->fields[i].value = moved(head->fields[i].value, from, bytes);
 	}
-	q->pub.method = moved(head->method, from, q->head_bytes);
-	q->pub.path = moved(head->path, from, q->head_bytes);
-	q->pub.query = moved(head->query, from, q->head_bytes);
-	q->pub.fields = q->head.fields;
+	q->pub.method = moved(head->method, from, bytes);
+	q->pub.path = moved(head->path, from, bytes);
+	q->pub.query = moved(head->query, from, bytes);
+	q->pub.fields = q->fields;
 	q->pub.nfields = head->nfields;
 	q->pub.major = 1;
 	q->pub.minor = head->minor;
@@ -282,14 +321,13 @@ step_body(struct http_conn *c)
 	size_t used = 0;
 	int r;
 
-	if (q->head.chunked) {
+	if (q->is_chunked) {
 		r = http_chunked_decode(&q->chunked, in, &used, &q->body);
 	} else {
-		used = in.n < q->head.length - q->body.n ? in.n
-							 : (size_t)(q->head.length - q->body.n);
+		used = in.n < q->length - q->body.n ? in.n : (size_t)(q->length - q->body.n);
 		r = buf_put(&q->body, (struct sv){in.p, used});
 		if (r == 0)
-			r = q->body.n == q->head.length;
+			r = q->body.n == q->length;
 	}
 	buf_drop(&c->h1.in, used);
 	if (r < 0 && r != -EFBIG) {
@@ -308,7 +346,7 @@ step_head(struct http_conn *c)
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	struct iovec iov = {(char *)(uintptr_t)go_on, sizeof(go_on) - 1};
 	struct http_h1 *h = &c->h1;
-	struct http_head head;
+	struct http_head head A_SCRATCH;
 	size_t used = 0;
 	int r;
 
@@ -372,16 +410,13 @@ process(struct http_conn *c)
 static ssize_t
 read_some(struct http_conn *c)
 {
-	struct buf *in = &c->h1.in;
-	ssize_t n;
+	/* Most requests are small: what is kept of them is, too. */
+	char bytes[HTTP_SOCK_READ_BYTES] A_SCRATCH;
+	ssize_t n = http_sock_recv(&c->sock, bytes, sizeof(bytes));
 
-	if (buf_reserve(in, HTTP_SOCK_READ_BYTES) < 0)
-		return -1;
-	n = http_sock_recv(&c->sock, in->p + in->n, HTTP_SOCK_READ_BYTES);
 	if (n <= 0)
 		return n == -EAGAIN ? 0 : -1;
-	in->n += (size_t)n;
-	return n;
+	return buf_put(&c->h1.in, (struct sv){bytes, (size_t)n}) < 0 ? -1 : n;
 }
 
 static void

@@ -9,6 +9,7 @@
 
 #include "http/conn.h"
 #include "http/h2_stream.h"
+#include "util/attr.h"
 #include "util/limits.h"
 
 #define READS_PER_TURN	 4
@@ -195,7 +196,7 @@ static int
 send_frames(struct http_h2 *h)
 {
 	struct http_sock *sock = &h->conn->sock;
-	char batch[BATCH_BYTES];
+	char batch[BATCH_BYTES] A_SCRATCH;
 	size_t have = 0;
 	const uint8_t *p;
 	ssize_t n = 0;
@@ -294,7 +295,7 @@ http_h2_break(struct http_h2 *h)
 static int
 take_frames(struct http_h2 *h)
 {
-	uint8_t bytes[HTTP_SOCK_READ_BYTES];
+	uint8_t bytes[HTTP_SOCK_READ_BYTES] A_SCRATCH;
 
 	for (int i = 0; i < READS_PER_TURN; i++) {
 		ssize_t n = http_sock_recv(&h->conn->sock, bytes, sizeof(bytes));

@@ -203,7 +203,7 @@ read_head(struct sv head, struct http_head *h)
 	bool first = true;
 	int r;
 
-	*h = (struct http_head){0};
+	memset(h, 0, offsetof(struct http_head, fields));
 	while (head.n) {
 		size_t end = sv_search(head, SV("\r\n"));
 		struct sv line = {head.p, end};

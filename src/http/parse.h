@@ -20,13 +20,13 @@
 struct http_head {
 	struct sv method, target, path, query;
 	int minor;
-	struct http_field fields[LIMIT_HEADER_FIELDS];
 	size_t nfields;
 	bool keep_alive;
 	bool chunked;
 	bool has_length;
 	bool expect_continue;
 	uint64_t length;
+	struct http_field fields[LIMIT_HEADER_FIELDS]; /* nfields of them are set */
 };
 
 /* Zero it to start. Holds only where to resume, so that a slow peer is not O(n^2). */

@@ -15,6 +15,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "util/attr.h"
 #include "util/buf.h"
 
 #define RECORD_BYTES	 16384
@@ -364,7 +365,7 @@ gather(const struct iovec *iov, int n, size_t skip, char dst[RECORD_BYTES])
 ssize_t
 http_tls_peer_writev(struct http_tls_peer *p, const struct iovec *iov, int n)
 {
-	char record[RECORD_BYTES];
+	char record[RECORD_BYTES] A_SCRATCH;
 	size_t done = 0;
 
 	if (p->waiting.n)

@@ -224,26 +224,65 @@ live_count(struct db *db, const char *uuid, int64_t *ret, struct err *e)
 	return r < 0 ? r : 0;
 }
 
+/* Who has been merged into it, and how many observations they all have. Most identities never were,
+ * and walking the family takes as long as all else that a request does. */
+static int
+load_family(struct db *db, const char *winner, json_t **ret_from, int64_t *ret_live, struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_IDENTITY_HAS_MERGED);
+	int r;
+
+	db_bind_text(st, 1, winner);
+	r = db_step(st, e);
+	db_reset(st);
+	if (r < 0)
+		return r;
+	if (r == 0) {
+		st = db_query(db, Q_IDENTITY_OWN_COUNT);
+		db_bind_text(st, 1, winner);
+		r = db_one_int(st, ret_live, e);
+		if (r < 0)
+			return r;
+		*ret_from = json_array();
+		return *ret_from ? 0 : no_memory(e);
+	}
+	r = live_count(db, winner, ret_live, e);
+	if (r < 0)
+		return r;
+	st = db_query(db, Q_IDENTITY_MERGED_FROM);
+	db_bind_text(st, 1, winner);
+	return rows_collect(db, st, uuid_row, ret_from, e);
+}
+
+/* The identity, or its final winner. 1, 0: none, or a negative errno. */
+static int
+load_winner(struct db *db, const char *uuid, struct identity *ret, struct err *e)
+{
+	char winner[ID_UUID_SIZE];
+	struct identity i;
+	int r = identity_load(db, uuid, &i, e);
+
+	if (r > 0 && i.merged_into[0]) {
+		identity_fini(&i);
+		r = identity_final(db, uuid, winner, e);
+		return r < 0 ? r : identity_load(db, winner, ret, e);
+	}
+	if (r > 0)
+		*ret = i;
+	return r;
+}
+
 int
 identity_detail(struct db *db, const char *uuid, json_t **ret_row, struct err *e)
 {
-	struct db_stmt *st = db_query(db, Q_IDENTITY_MERGED_FROM);
 	json_t *row = NULL, *from = NULL;
-	char winner[ID_UUID_SIZE];
 	struct identity i = {0};
 	int64_t live = 0;
-	int r;
+	int r = load_winner(db, uuid, &i, e);
 
-	r = identity_resolve(db, uuid, winner, e);
-	if (r > 0)
-		r = identity_load(db, winner, &i, e);
 	if (r <= 0)
 		return r;
-	r = live_count(db, winner, &live, e);
-	if (r == 0) {
-		db_bind_text(st, 1, winner);
-		r = rows_collect(db, st, uuid_row, &from, e);
-	}
+	r = load_family(db, i.uuid, &from, &live, e);
 	if (r == 0) {
 		row = identity_json(&i);
 		if (!row ||

@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,9 +89,18 @@ on_busy(void *user, int tries)
 
 static int sqlite_run(struct db *db, const char *sql, struct err *e);
 
+/* Its statistics of memory, which nobody reads, put a lock of the process around every allocation.
+ */
+static void
+set_up(void)
+{
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static int
 sqlite_connect(const char *url, enum db_access access, struct db **ret_db, struct err *e)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const char *path = url + strlen("sqlite:");
 	int flags = SQLITE_OPEN_NOMUTEX |
 		    (access == DB_READ_ONLY ? SQLITE_OPEN_READONLY
@@ -104,6 +114,7 @@ sqlite_connect(const char *url, enum db_access access, struct db **ret_db, struc
 		path += 2;
 	if (!*path)
 		return err_set(e, -EINVAL, "sqlite: the URL names no file");
+	(void)pthread_once(&once, set_up);
 	db = calloc(1, sizeof(*db));
 	if (!db)
 		return err_set(e, -ENOMEM, "out of memory");

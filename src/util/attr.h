@@ -15,6 +15,9 @@
  * pattern that other locals get. */
 #define A_UNINIT	    __attribute__((uninitialized))
 
+/* A large array on the stack, written before it is read: not to be filled at every call. */
+#define A_SCRATCH __attribute__((uninitialized))
+
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Give ownership away and clear the variable that held it. */

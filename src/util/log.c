@@ -26,6 +26,12 @@ log_setup(const char *program, enum log_level min, bool json)
 	setup.json = json;
 }
 
+bool
+log_on(enum log_level lv)
+{
+	return lv >= setup.min;
+}
+
 void
 log_write(enum log_level lv, const char *event, const struct kv *fields)
 {
@@ -33,7 +39,7 @@ log_write(enum log_level lv, const char *event, const struct kv *fields)
 	struct buf line;
 	int r;
 
-	if (lv < setup.min)
+	if (!log_on(lv))
 		return;
 	buf_init(&line, LINE_BYTES_MAX);
 	clock_iso(clock_unix_ms(), stamp);
