@@ -9,6 +9,7 @@
 
 #include "api/streams.h"
 #include "store/log.h"
+#include "store/user.h"
 #include "util/clock.h"
 #include "util/json.h"
 #include "util/limits.h"
@@ -37,15 +38,16 @@ struct stream_logs {
 	struct streams *streams;
 	/* Rows. */
 	struct pool_job job;
-	bool running, again, failing;
+	bool running, again, failing, waits;
 	struct loop_timer timer;
-	int64_t after, head, floor;
+	int64_t after, head, floor, epoch;
 	struct items items;
 	struct err err;
 	int r;
 	/* Statistics and histogram. */
 	struct pool_job now_job;
 	bool now_running, now_dirty;
+	bool owed; /* somebody was not greeted with them yet */
 	struct loop_timer now_timer;
 	struct stream_logs_now now, fresh;
 	struct err now_err;
@@ -210,6 +212,8 @@ run_rows(struct pool_job *job, void *thread_state)
 	int r = db_begin_read(db, &logs->err);
 
 	if (r == 0)
+		r = user_access_epoch(db, &logs->epoch, &logs->err);
+	if (r == 0)
 		r = log_bounds(db, &logs->head, &logs->floor, &logs->err);
 	if (r == 0 && logs->floor <= logs->after && logs->head > logs->after)
 		r = log_after(db, logs->after, LIMIT_STREAM_CHUNK_ROWS, items_add, &logs->items,
@@ -253,6 +257,12 @@ done_rows(struct pool_job *job)
 	if (logs->r < 0 && !logs->failing)
 		log_event(LV_WARN, "streams.logs", KV_S("why", err_text(&logs->err)));
 	logs->failing = logs->r < 0;
+	if (logs->r == 0 && !streams_may_pass(logs->streams, logs->epoch)) {
+		/* These rows are read again when everybody was looked at. */
+		logs->waits = true;
+		items_fini(&logs->items);
+		return;
+	}
 	if (logs->r == 0 && (logs->floor > logs->after || logs->head < logs->after))
 		hub_reset(hub, HUB_LOGS, logs->head);
 	else if (logs->r == 0 && logs->items.n > 0)
@@ -276,6 +286,8 @@ read_rows(struct stream_logs *logs)
 {
 	struct streams *s = logs->streams;
 
+	if (logs->waits)
+		return;
 	if (logs->running) {
 		logs->again = true;
 		return;
@@ -328,6 +340,8 @@ stream_logs_now(struct db *db, struct stream_logs_now *ret, struct err *e)
 	int r = search_parse(SV(""), &filter.search);
 
 	if (r == 0)
+		r = user_access_epoch(db, &ret->epoch, e);
+	if (r == 0)
 		r = log_bounds(db, &ret->head, &floor, e);
 	if (r == 0)
 		r = log_stats(db, &stats, e);
@@ -363,6 +377,10 @@ stream_logs_greet(struct stream_logs *logs, struct frame_list *ret_frames)
 {
 	const char *const texts[] = {logs->now.stats, logs->now.histogram};
 
+	if (!streams_may_pass(logs->streams, logs->now.epoch)) {
+		logs->owed = true;
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		struct frame *f;
 
@@ -372,18 +390,39 @@ stream_logs_greet(struct stream_logs *logs, struct frame_list *ret_frames)
 	}
 }
 
-/* Everybody who watches gets a value that changed. */
+/* Everybody who watches gets a value. */
 static void
-give_value(struct stream_logs *logs, const char *was, const char *is)
+give_value(struct stream_logs *logs, const char *text)
 {
 	struct hub_stream *to = NULL;
 	struct frame *f;
 
-	if ((was && strcmp(was, is) == 0) || frame_new(SV("message"), 0, sv_from(is), &f) < 0)
+	if (!text || frame_new(SV("message"), 0, sv_from(text), &f) < 0)
 		return;
 	while ((to = hub_next(logs->streams->hub, HUB_KIND_LOGS, to)) != NULL)
 		hub_push(to, f);
 	frame_unref(f);
+}
+
+static void
+give_changed(struct stream_logs *logs, const char *was, const char *is)
+{
+	if (!was || strcmp(was, is) != 0)
+		give_value(logs, is);
+}
+
+void
+stream_logs_go_on(struct stream_logs *logs)
+{
+	if (logs->owed) {
+		logs->owed = false;
+		give_value(logs, logs->now.stats);
+		give_value(logs, logs->now.histogram);
+	}
+	if (logs->waits) {
+		logs->waits = false;
+		read_rows(logs);
+	}
 }
 
 static void
@@ -415,9 +454,13 @@ done_now(struct pool_job *job)
 	struct stream_logs *logs = job->user;
 
 	logs->now_running = false;
-	if (logs->now_r == 0 && logs->fresh.head >= logs->now.head) {
-		give_value(logs, logs->now.stats, logs->fresh.stats);
-		give_value(logs, logs->now.histogram, logs->fresh.histogram);
+	if (logs->now_r == 0 && !streams_may_pass(logs->streams, logs->fresh.epoch)) {
+		stream_logs_now_fini(&logs->fresh);
+		logs->now_dirty = true;
+	}
+	if (logs->now_r == 0 && logs->fresh.stats && logs->fresh.head >= logs->now.head) {
+		give_changed(logs, logs->now.stats, logs->fresh.stats);
+		give_changed(logs, logs->now.histogram, logs->fresh.histogram);
 		hub_flush(logs->streams->hub);
 	}
 	stream_logs_take(logs, &logs->fresh);

@@ -18,6 +18,8 @@ int stream_logs_new(struct streams *s, struct stream_logs **ret_logs) A_NODISCAR
 void stream_logs_free(struct stream_logs *logs);
 /* Read on soon, if anybody watches. */
 void stream_logs_poke(struct stream_logs *logs);
+/* Everybody who watches was looked at (streams_may_pass): go on with what waited for it. */
+void stream_logs_go_on(struct stream_logs *logs);
 /* Statistics may have changed. */
 void stream_logs_changed(struct stream_logs *logs);
 
@@ -29,7 +31,7 @@ int stream_logs_read(struct db *db, const struct stream_spec *spec, int64_t afte
 
 /* Statistics and histogram of one moment. */
 struct stream_logs_now {
-	int64_t head;
+	int64_t head, epoch;
 	char *stats, *histogram; /* JSON, heap */
 };
 

@@ -17,6 +17,7 @@
 #include "store/topology.h"
 #include "store/user.h"
 #include "stream/http_peer.h"
+#include "util/clock.h"
 
 #define RETRY_SLOT_S "5"
 #define RETRY_BUSY_S "1"
@@ -31,8 +32,8 @@ struct opening {
 	struct stream_spec *spec;
 	struct stream_logs_now logs;
 	int64_t epoch, head, floor;
-	int answer; /* enum auth_result; 1: the resource is there, 0: it is not; or a negative errno
-		     */
+	int who;    /* enum auth_result, or a negative errno */
+	int answer; /* 1: the resource is there, 0: it is not; or a negative errno */
 	struct err err;
 };
 
@@ -113,12 +114,12 @@ begin(struct opening *o)
 	if (stream) {
 		char *key = o->spec->key;
 
+		streams_note_epoch(s, o->epoch);
 		/* Nobody watched: there is nothing to be read for those who do not. */
 		if (hub_idle(s->hub, source))
 			hub_advance(s->hub, source, o->head);
 		if (kind == HUB_KIND_LOGS)
 			stream_logs_take(s->logs, &o->logs);
-		streams_note_epoch(s, o->epoch);
 		/* A failure closes the connection and is all that can be said of it. */
 		if (http_peer_watch(peer, stream, s->hub, kind, sv_from(key), TAKE(o->spec), &v) ==
 		    0)
@@ -130,6 +131,33 @@ begin(struct opening *o)
 	}
 	stream_logs_now_fini(&o->logs);
 	free(o);
+}
+
+/* ---- who it is ---- */
+
+/* In a read transaction. */
+static void
+look_at_caller(struct opening *o, struct db *db)
+{
+	o->who = user_access_epoch(db, &o->epoch, &o->err);
+	if (o->who == 0)
+		o->who = auth_caller(db, &o->way.claims, API_VIEWER, clock_unix_ms(), &o->caller,
+				     &o->err);
+}
+
+/* True: go on. */
+static bool
+admit(struct opening *o)
+{
+	if (o->who == AUTH_OK)
+		return true;
+	if (o->who < 0)
+		call_fail(o->call, o->who, &o->err);
+	else
+		(void)api_fail(&o->call->res, auth_status((enum auth_result)o->who), "%s",
+			       auth_detail((enum auth_result)o->who));
+	refuse(o);
+	return false;
 }
 
 /* ---- the resource ---- */
@@ -174,6 +202,7 @@ find_resource(struct opening *o, struct db *db)
 	return r;
 }
 
+/* Who it is is asked again: what is read here is from after it, and so is all that follows. */
 static void
 run_resource(struct pool_job *job, void *thread_state)
 {
@@ -182,7 +211,11 @@ run_resource(struct pool_job *job, void *thread_state)
 	int r = db_begin_read(db, &o->err);
 
 	o->answer = 0;
+	o->who = r;
+	stream_logs_now_fini(&o->logs);
 	if (r == 0)
+		look_at_caller(o, db);
+	if (o->who == AUTH_OK)
 		r = o->answer = find_resource(o, db);
 	if (r == 1 && o->spec->kind == HUB_KIND_LOGS)
 		r = log_bounds(db, &o->head, &o->floor, &o->err);
@@ -201,6 +234,8 @@ done_resource(struct pool_job *job)
 {
 	struct opening *o = job->user;
 
+	if (!admit(o))
+		return;
 	if (o->answer < 0) {
 		call_fail(o->call, o->answer, &o->err);
 		refuse(o);
@@ -211,27 +246,25 @@ done_resource(struct pool_job *job)
 		refuse(o);
 	} else if (o->streams->stopping) {
 		busy(o);
-	} else {
+	} else if (streams_may_begin(o->streams, o->epoch)) {
 		begin(o);
+	} else {
+		submit(o, run_resource, done_resource);
 	}
 }
 
-/* ---- who it is ---- */
+/* ---- the first steps ---- */
 
 static void
 run_caller(struct pool_job *job, void *thread_state)
 {
 	struct opening *o = job->user;
 	struct db *db = thread_state;
-	int r = db_begin_read(db, &o->err);
 
-	if (r == 0)
-		r = user_access_epoch(db, &o->epoch, &o->err);
-	if (r == 0)
-		r = auth_caller(db, &o->way.claims, API_VIEWER, o->call->req.now_ms, &o->caller,
-				&o->err);
+	o->who = db_begin_read(db, &o->err);
+	if (o->who == 0)
+		look_at_caller(o, db);
 	db_rollback(db);
-	o->answer = r;
 }
 
 static bool
@@ -254,28 +287,14 @@ take_slot(struct opening *o)
 }
 
 static void
-refuse_caller(struct opening *o, enum auth_result a)
-{
-	(void)api_fail(&o->call->res, auth_status(a), "%s", auth_detail(a));
-	refuse(o);
-}
-
-static void
 done_caller(struct pool_job *job)
 {
 	struct opening *o = job->user;
 	struct call *c = o->call;
 	int r;
 
-	if (o->answer < 0) {
-		call_fail(c, o->answer, &o->err);
-		refuse(o);
+	if (!admit(o))
 		return;
-	}
-	if (o->answer != AUTH_OK) {
-		refuse_caller(o, (enum auth_result)o->answer);
-		return;
-	}
 	c->req.caller = o->caller;
 	if (!take_slot(o))
 		return;
@@ -300,7 +319,6 @@ stream_open(struct streams *s, struct call *own_call)
 {
 	struct opening *o = calloc(1, sizeof(*o));
 	struct call *c = own_call;
-	enum auth_result a;
 
 	if (!o) {
 		(void)api_fail(&c->res, 503, "Server busy");
@@ -313,12 +331,9 @@ stream_open(struct streams *s, struct call *own_call)
 		busy(o);
 		return;
 	}
-	a = auth_stream_begin(s->worker->state->secret, s->worker->state->tickets,
-			      c->req.authorization, c->query, c->req.nquery, c->req.now_ms,
-			      &o->way);
-	if (a != AUTH_OK) {
-		refuse_caller(o, a);
-		return;
-	}
-	submit(o, run_caller, done_caller);
+	o->who = (int)auth_stream_begin(s->worker->state->secret, s->worker->state->tickets,
+					c->req.authorization, c->query, c->req.nquery,
+					c->req.now_ms, &o->way);
+	if (admit(o))
+		submit(o, run_caller, done_caller);
 }

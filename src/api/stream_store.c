@@ -25,11 +25,13 @@
 
 struct fetch_job {
 	struct pool_job job;
+	struct list node; /* streams->held */
+	struct streams *streams;
 	struct hub_fetch *fetch;
 	const struct stream_spec *spec;
 	int64_t after, upto;
 	struct frame_list frames;
-	int64_t reached, watermark;
+	int64_t reached, watermark, epoch;
 	json_t *snapshot;
 	char *json;
 	struct err err;
@@ -327,6 +329,8 @@ run_fetch(struct pool_job *job, void *thread_state)
 	struct db *db = thread_state;
 
 	j->r = db_begin_read(db, &j->err);
+	if (j->r == 0)
+		j->r = user_access_epoch(db, &j->epoch, &j->err);
 	if (j->r == 0 && j->fetch->snapshot)
 		j->r = make_snapshot(j, db);
 	else if (j->r == 0 && j->spec->kind == HUB_KIND_LOGS)
@@ -343,9 +347,9 @@ run_fetch(struct pool_job *job, void *thread_state)
 }
 
 static void
-done_fetch(struct pool_job *job)
+answer(struct fetch_job *own_j)
 {
-	struct fetch_job *j = job->user;
+	struct fetch_job *j = own_j;
 
 	if (j->r < 0 && j->r != -ESTALE && j->r != -ENOENT)
 		log_event(LV_WARN, "streams.store", KV_S("stream", hub_kind_label(j->spec->kind)),
@@ -359,6 +363,31 @@ done_fetch(struct pool_job *job)
 	free(j);
 }
 
+void
+stream_store_release(struct streams *s, int64_t epoch)
+{
+	LIST_FOR (it, &s->held) {
+		struct fetch_job *j = CONTAINER_OF(it, struct fetch_job, node);
+
+		if (j->epoch > epoch)
+			continue;
+		list_unlink(it);
+		answer(j);
+	}
+}
+
+/* What it read may have been committed after somebody's access ended. */
+static void
+done_fetch(struct pool_job *job)
+{
+	struct fetch_job *j = job->user;
+
+	if (j->r < 0 || streams_may_pass(j->streams, j->epoch))
+		answer(j);
+	else
+		list_append(&j->streams->held, &j->node);
+}
+
 int
 stream_store_fetch(struct streams *s, struct hub_fetch *f)
 {
@@ -366,6 +395,8 @@ stream_store_fetch(struct streams *s, struct hub_fetch *f)
 
 	if (!j)
 		return -EBUSY;
+	list_init(&j->node);
+	j->streams = s;
 	j->fetch = f;
 	j->spec = hub_stream_user(f->stream);
 	j->after = j->reached = f->after;

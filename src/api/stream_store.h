@@ -10,6 +10,10 @@
 /* For struct hub_ops: read and snapshot. */
 int stream_store_fetch(struct streams *s, struct hub_fetch *f);
 
+/* Answer the questions that waited for a look at everybody's access, up to those that were read at
+ * this epoch. */
+void stream_store_release(struct streams *s, int64_t epoch);
+
 /* Look at every open stream's user and token, end those whose access has ended, then call `fn` with
  * the access epoch that was seen. 0 and *ret_check, or a negative errno (fn is not called). */
 typedef void stream_checked_fn(struct streams *s, int r, int64_t epoch);

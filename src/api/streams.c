@@ -134,6 +134,17 @@ retry(struct streams *s)
 		s->reader.again = true;
 }
 
+/* Everybody who watches was looked at: what waited for it goes on. */
+static void
+set_epoch(struct streams *s, int64_t epoch)
+{
+	s->epoch = epoch;
+	if (epoch > s->epoch_high)
+		s->epoch_high = epoch;
+	stream_store_release(s, epoch);
+	stream_logs_go_on(s->logs);
+}
+
 /* The answer of a check: read on what waited for it. Nothing is passed on before one succeeds. */
 static void
 on_checked(struct streams *s, int r, int64_t epoch)
@@ -143,19 +154,36 @@ on_checked(struct streams *s, int r, int64_t epoch)
 		s->failing = true; /* the next poll tries again */
 		return;
 	}
-	s->epoch = s->epoch_min < epoch ? -1 : epoch;
+	if (s->epoch_min < epoch)
+		s->epoch = -1;
+	else
+		set_epoch(s, epoch);
 	read_on(s);
+}
+
+bool
+streams_may_begin(const struct streams *s, int64_t epoch)
+{
+	return epoch >= s->epoch_high;
 }
 
 void
 streams_note_epoch(struct streams *s, int64_t epoch)
 {
+	/* It is the only one, and was just looked at. */
+	if (hub_viewers(s->hub) == 0 && !s->access)
+		set_epoch(s, epoch);
 	if (epoch < s->epoch_min)
 		s->epoch_min = epoch;
-	if (epoch < s->epoch) {
-		s->epoch = -1;
-		streams_poke(s);
-	}
+}
+
+bool
+streams_may_pass(struct streams *s, int64_t epoch)
+{
+	if (epoch <= s->epoch || hub_viewers(s->hub) == 0 || s->stopping)
+		return true;
+	read_on(s);
+	return false;
 }
 
 /* ---- the journal ---- */
@@ -223,7 +251,8 @@ done_read(struct pool_job *job)
 		if (stream_access_check(s, on_checked, &s->access) < 0)
 			retry(s);
 	} else if (rd->r == 0) {
-		s->epoch = rd->epoch;
+		if (rd->epoch != s->epoch)
+			set_epoch(s, rd->epoch);
 		take_rows(s);
 	}
 	journal_rows_fini(&rd->rows);
@@ -319,6 +348,7 @@ op_stop(void *user)
 	s->stopping = true;
 	loop_timer_clear(&s->poll);
 	hub_end_all(s->hub, CLOSE_SHUTDOWN);
+	stream_store_release(s, INT64_MAX);
 }
 
 static void
@@ -389,6 +419,7 @@ streams_new(struct api_worker *w, struct streams **ret_streams, struct err *e)
 	s->worker = w;
 	s->epoch = -1;
 	s->epoch_min = INT64_MAX;
+	list_init(&s->held);
 	r = hub_new(w->loop, &hub_ops, s, &s->hub, e);
 	if (r == 0)
 		r = stream_logs_new(s, &s->logs);
@@ -410,6 +441,7 @@ streams_free(struct streams *s)
 		return;
 	loop_timer_clear(&s->poll);
 	loop_timer_clear(&s->reader.timer);
+	stream_store_release(s, INT64_MAX);
 	stream_logs_free(s->logs);
 	hub_free(s->hub);
 	free(s);

@@ -40,8 +40,10 @@ struct streams {
 	struct hub *hub;
 	struct stream_reader reader;
 	struct stream_access *access; /* a check under way, or NULL */
-	int64_t epoch;		      /* every viewer's access was checked at it */
+	int64_t epoch;		      /* every viewer's access was checked at it; -1: at none */
 	int64_t epoch_min;	      /* least one seen by a viewer that came since */
+	int64_t epoch_high;	      /* the highest at which anything was passed on */
+	struct list held;	      /* answers of the store that were read at a later one */
 	struct stream_logs *logs;
 	struct loop_timer poll;
 	unsigned polls;
@@ -57,8 +59,18 @@ int streams_new(struct api_worker *w, struct streams **ret_streams, struct err *
 /* After the last answer of a store thread, before the server. NULL is fine. */
 void streams_free(struct streams *s);
 
-/* A viewer begins that was authenticated at this access epoch. */
+/*
+ * Whether a viewer that was authenticated at this access epoch may begin. False: what is at hand
+ * may have been committed after its access ended, so it is to be authenticated again.
+ */
+bool streams_may_begin(const struct streams *s, int64_t epoch);
+/* It begins. */
 void streams_note_epoch(struct streams *s, int64_t epoch);
+/*
+ * Whether what was read at this epoch may be passed on to those who watch. False: their access is
+ * being looked at first; stream_store_release and stream_logs_go_on are called after that.
+ */
+bool streams_may_pass(struct streams *s, int64_t epoch);
 /* Read on soon. */
 void streams_poke(struct streams *s);
 
