@@ -27,6 +27,7 @@ struct start {
 	pthread_cond_t changed;
 	struct api_worker *worker;
 	struct http_options options;
+	unsigned per_table; /* connections that a table of descriptors has room for */
 	int keep[STATE_WORKERS_MAX + 1];
 	unsigned nkeep;
 };
@@ -182,6 +183,13 @@ say_started(struct start *st, struct api_worker *w, int r)
 	(void)pthread_mutex_unlock(&st->lock);
 }
 
+static void
+lower(unsigned *n, unsigned most)
+{
+	if (*n > most)
+		*n = most;
+}
+
 static void *
 worker_main(void *arg)
 {
@@ -191,9 +199,9 @@ worker_main(void *arg)
 	int r = fdtable_own(st->keep, st->nkeep, &w->err);
 
 	if (r < 0) {
-		/* It works as well with fewer connections. */
+		/* It works as well, with fewer connections. */
 		log_event(LV_WARN, "api.shared_descriptors", KV_S("why", err_text(&w->err)));
-		st->options.max_connections /= w->state->nworkers;
+		lower(&st->options.max_connections, st->per_table / w->state->nworkers);
 	}
 	r = open_worker(w, &st->options);
 	say_started(st, w, r);
@@ -301,8 +309,9 @@ nobody_listens(struct api_state *s, struct http_options options, struct err *e)
 }
 
 static int
-set_ceilings(struct api_state *s, struct http_options *o, struct err *e)
+set_ceilings(struct api_state *s, struct start *st, struct err *e)
 {
+	struct http_options *o = &st->options;
 	unsigned long files = sandbox_raise_files();
 
 	if (files <= SPARE_FDS)
@@ -312,8 +321,8 @@ set_ceilings(struct api_state *s, struct http_options *o, struct err *e)
 			files, SPARE_FDS);
 	o->all = &s->connections;
 	o->max_all = o->max_connections;
-	if (o->max_connections > files - SPARE_FDS)
-		o->max_connections = (unsigned)(files - SPARE_FDS);
+	st->per_table = files - SPARE_FDS > UINT32_MAX ? UINT32_MAX : (unsigned)(files - SPARE_FDS);
+	lower(&o->max_connections, st->per_table);
 	return 0;
 }
 
@@ -322,7 +331,7 @@ api_workers_start(struct api_state *s, const struct http_options *options, struc
 {
 	struct start st = {.options = *options};
 	unsigned n = how_many(s->conf);
-	int r = set_ceilings(s, &st.options, e);
+	int r = set_ceilings(s, &st, e);
 
 	st.options.reuse_port = n > 1;
 	if (r == 0 && n > 1)
