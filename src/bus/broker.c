@@ -168,6 +168,16 @@ option(const json_t *object, const char *key, bool fallback)
 	return json_is_boolean(value) ? json_is_true(value) : fallback;
 }
 
+/* A member as text; NULL also when a NUL in it would hide what follows. */
+static const char *
+plain_text(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+	const char *text = json_string_value(value);
+
+	return text && strlen(text) == json_string_length(value) ? text : NULL;
+}
+
 static int
 on_connect(struct bus_peer *p, struct sv text)
 {
@@ -181,12 +191,12 @@ on_connect(struct bus_peer *p, struct sv text)
 		json_decref(object);
 		return r == -EBADMSG ? refuse(p, BUS_ERROR_PARSER) : r;
 	}
-	token = json_get_text(object, "auth_token");
+	token = plain_text(object, "auth_token");
 	if (p->token && (!token || !same_secret(p->token, token))) {
 		json_decref(object);
 		return refuse(p, BUS_ERROR_AUTHORIZATION);
 	}
-	name = json_get_text(object, "name");
+	name = plain_text(object, "name");
 	(void)snprintf(p->name, sizeof(p->name), "%s", name ? name : "");
 	p->role = bus_role_of_name(sv_from(name), p->granted);
 	p->verbose = option(object, "verbose", true);

@@ -274,10 +274,10 @@ static void
 asks_for_the_token(void **state)
 {
 	struct bus_broker *b = bus_broker_new(7, &ops);
-	struct bus_peer *p[4];
+	struct bus_peer *p[5];
 
 	(void)state;
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		assert_int_equal(bus_broker_attach(b, NULL, 0, "sixteen-letters!", &p[i]), 0);
 		assert_non_null(strstr(heard(p[i]), "\"auth_required\":true"));
 	}
@@ -290,6 +290,8 @@ asks_for_the_token(void **state)
 	assert_int_equal(p[2]->role, BUS_ROLE_GUEST);
 	assert_int_equal(say(p[3], "CONNECT [1]\r\n"), -EBADMSG);
 	assert_string_equal(heard(p[3]), "-ERR 'Parser Error'\r\n");
+	assert_int_equal(say(p[4], "CONNECT {\"auth_token\":\"sixteen-letters!\\u0000x\"}\r\n"),
+			 -EACCES);
 	bus_broker_free(b);
 }
 
