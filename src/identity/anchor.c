@@ -162,6 +162,9 @@ check_ident(struct identity_engine *e, uint32_t ident, uint32_t eldest)
 	if (was != NONE && e->idents[was].anchor != NONE &&
 	    together(e, e->idents[was].anchor, x->anchor))
 		return 0;
+	/* Whoever follows the changes from the middle knows of the merge only where it ended. */
+	if (was != NONE && change(e, IDENTITY_UNMERGED, ident, was, NONE) < 0)
+		return -ENOMEM;
 	return point(e, ident, eldest);
 }
 
@@ -377,7 +380,11 @@ rank(const struct identity_engine *e, const struct identity_change *c)
 	case IDENTITY_FORMED:
 	case IDENTITY_JOINED: return 1;
 	case IDENTITY_LINKED: return 2;
-	case IDENTITY_UNMERGED: return e->idents[c->identity].flags & IDENT_WINNER ? 3 : 5;
+	case IDENTITY_UNMERGED:
+		return e->idents[c->identity].flags & IDENT_WINNER ||
+				       e->idents[c->identity].into != NONE
+			       ? 3
+			       : 5;
 	case IDENTITY_MERGED: return 4;
 	case IDENTITY_CHANGED: return 6;
 	}

@@ -55,10 +55,11 @@ struct identity_change {
 struct identity_reason {
 	uint32_t a, b;
 	bool together;
+	bool known; /* something may have been said of them before */
 };
 
 /* Owned by the engine, good until its next call. Order: UNLINKED, FORMED with its JOINED, LINKED,
- * UNMERGED that a MERGED builds on, MERGED, other UNMERGED, CHANGED. */
+ * UNMERGED of what is also in a MERGED, MERGED, other UNMERGED, CHANGED. */
 struct identity_changes {
 	const struct identity_change *v;
 	size_t n;

@@ -372,7 +372,11 @@ reason(struct identity_engine *e, uint32_t a, uint32_t b, bool together)
 	if (table_grow((void **)&e->reasons, &e->creasons, e->nreasons + 1, sizeof(*e->reasons)) <
 	    0)
 		return -ENOMEM;
-	e->reasons[e->nreasons++] = (struct identity_reason){a, b, together};
+	e->reasons[e->nreasons++] = (struct identity_reason){
+		.a = a,
+		.b = b,
+		.together = together,
+		.known = !together || (e->rows[a].literal != NONE && e->rows[b].literal != NONE)};
 	return 0;
 }
 

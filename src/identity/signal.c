@@ -6,23 +6,11 @@
 
 static const struct {
 	const char *name, *rollup;
-	enum identity_class class;
 	double confidence;
 } primitives[IDENTITY_SIGNAL_COUNT] = {
-#define SIGNAL(name, primitive, class, rollup, confidence)                                         \
-	{primitive, rollup, IDENTITY_CLASS_##class, confidence},
+#define SIGNAL(name, primitive, rollup, confidence) {primitive, rollup, confidence},
 #include "identity/signal.def"
 #undef SIGNAL
-};
-
-static const struct {
-	const char *word;
-	double same, differs;
-	unsigned holders;
-} classes[IDENTITY_CLASS_COUNT] = {
-#define CLASS(name, word, same, differs, holders) {word, same, differs, holders},
-#include "identity/class.def"
-#undef CLASS
 };
 
 static const struct {
@@ -50,12 +38,6 @@ identity_primitive_name(enum identity_primitive p)
 	return primitives[p].name;
 }
 
-enum identity_class
-identity_primitive_class(enum identity_primitive p)
-{
-	return primitives[p].class;
-}
-
 const char *
 identity_primitive_rollup(enum identity_primitive p)
 {
@@ -66,30 +48,6 @@ double
 identity_primitive_confidence(enum identity_primitive p)
 {
 	return primitives[p].confidence;
-}
-
-const char *
-identity_class_word(enum identity_class c)
-{
-	return classes[c].word;
-}
-
-unsigned
-identity_class_holders(enum identity_class c)
-{
-	return classes[c].holders;
-}
-
-double
-identity_class_same(enum identity_class c)
-{
-	return classes[c].same;
-}
-
-double
-identity_class_differs(enum identity_class c)
-{
-	return classes[c].differs;
 }
 
 bool

@@ -10,15 +10,8 @@
 
 #include "util/sv.h"
 
-enum identity_class {
-#define CLASS(name, word, same, differs, holders) IDENTITY_CLASS_##name,
-#include "identity/class.def"
-#undef CLASS
-	IDENTITY_CLASS_COUNT
-};
-
 enum identity_primitive {
-#define SIGNAL(name, primitive, class, rollup, confidence) IDENTITY_SIGNAL_##name,
+#define SIGNAL(name, primitive, rollup, confidence) IDENTITY_SIGNAL_##name,
 #include "identity/signal.def"
 #undef SIGNAL
 	IDENTITY_SIGNAL_COUNT
@@ -29,17 +22,10 @@ enum identity_primitive {
 /* The row of this primitive, or IDENTITY_SIGNAL_COUNT. */
 enum identity_primitive identity_primitive_find(struct sv name);
 const char *identity_primitive_name(enum identity_primitive p);
-enum identity_class identity_primitive_class(enum identity_primitive p);
 /* The list of the identity row that collects the value, or NULL. */
 const char *identity_primitive_rollup(enum identity_primitive p);
 /* How sure a decoy can be of such a value, 0..1. */
 double identity_primitive_confidence(enum identity_primitive p);
-
-const char *identity_class_word(enum identity_class c);
-/* Observations that may hold a value before it is everybody's. */
-unsigned identity_class_holders(enum identity_class c);
-double identity_class_same(enum identity_class c);
-double identity_class_differs(enum identity_class c);
 
 /* Whether the pair is one that half the world tries: it tells nothing about hands. */
 bool identity_credential_common(struct sv username, struct sv password);

@@ -134,18 +134,18 @@ join(struct ingest_result *to, struct ingest_result *own_from)
 }
 
 static int
-store_each(struct batch_in *b, struct db *db, uint64_t now_ms, const struct capture_ack *start,
-	   struct ingest_result *ret, struct err *e)
+store_each(struct batch_in *b, struct db *db, struct linker *linker, uint64_t now_ms,
+	   const struct capture_ack *start, struct ingest_result *ret, struct err *e)
 {
 	struct ingest_result sum = {0}, one;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < b->n; i++) {
-		r = ingest_batch(db, &b->v[i], 1, now_ms, start, &one, e);
+		r = ingest_batch(db, linker, &b->v[i], 1, now_ms, start, &one, e);
 		if (r < 0 && !may_pass(r)) {
 			b->rejected[REJECT_STORE]++;
 			b->v[i].rejected = true;
-			r = ingest_batch(db, &b->v[i], 1, now_ms, start, &one, e);
+			r = ingest_batch(db, linker, &b->v[i], 1, now_ms, start, &one, e);
 		}
 		if (r == 0)
 			join(&sum, &one);
@@ -159,10 +159,10 @@ store_each(struct batch_in *b, struct db *db, uint64_t now_ms, const struct capt
 }
 
 int
-batch_store(struct batch_in *b, struct db *db, uint64_t now_ms, const struct capture_ack *start,
-	    struct ingest_result *ret, struct err *e)
+batch_store(struct batch_in *b, struct db *db, struct linker *linker, uint64_t now_ms,
+	    const struct capture_ack *start, struct ingest_result *ret, struct err *e)
 {
-	int r = ingest_batch(db, b->v, b->n, now_ms, start, ret, e);
+	int r = ingest_batch(db, linker, b->v, b->n, now_ms, start, ret, e);
 
-	return r == 0 || may_pass(r) ? r : store_each(b, db, now_ms, start, ret, e);
+	return r == 0 || may_pass(r) ? r : store_each(b, db, linker, now_ms, start, ret, e);
 }

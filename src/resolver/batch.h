@@ -37,7 +37,8 @@ int batch_add(struct batch_in *b, struct sv message, uint64_t now_ms) A_NODISCAR
  * refused ones (REJECT_STORE). 0 and *ret, or a failure that may pass (then nothing is lost: call
  * again).
  */
-int batch_store(struct batch_in *b, struct db *db, uint64_t now_ms, const struct capture_ack *start,
-		struct ingest_result *ret, struct err *e) A_NODISCARD;
+int batch_store(struct batch_in *b, struct db *db, struct linker *linker, uint64_t now_ms,
+		const struct capture_ack *start, struct ingest_result *ret,
+		struct err *e) A_NODISCARD;
 
 #endif

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "resolver/resolve.h"
 #include "store/attacker.h"
 #include "store/identity_tx.h"
 #include "store/log.h"
@@ -23,11 +22,13 @@ struct source {
 /* One attacker of the batch. */
 struct visitor {
 	struct attacker row;
-	bool again; /* a new signal or credential */
+	bool new_signal;
+	bool known, stack; /* something that identifies was seen; of the current values too */
 };
 
 struct batch {
 	struct db *db;
+	struct linker *linker;
 	uint64_t now_ms;
 	const struct sighting **v; /* the new ones, in order */
 	struct log_row *logs;	   /* one each */
@@ -189,6 +190,7 @@ pass_command(struct batch *b, struct visitor *who, const struct sighting *s,
 {
 	if (s->type == CAPTURE_FILE_CAPTURED)
 		attacker_file_add(&who->row);
+	who->known |= s->type == CAPTURE_COMMAND;
 	return s->type == CAPTURE_COMMAND
 		       ? attacker_command_add(b->db, &who->row, at, sv_from(s->command), e)
 		       : 0;
@@ -209,8 +211,9 @@ pass_signal(struct batch *b, struct visitor *who, const struct sighting *s,
 
 	if (s->primitive == IDENTITY_SIGNAL_COUNT)
 		return 0;
+	who->known = who->stack = true;
 	r = attacker_signal_add(b->db, &who->row, at, s->primitive, s->value, e);
-	who->again |= r > 0;
+	who->new_signal |= r > 0;
 	return r < 0 ? r : 0;
 }
 
@@ -228,8 +231,8 @@ pass_credential(struct batch *b, struct visitor *who, const struct sighting *s,
 
 	if (!s->username)
 		return 0;
+	who->known = true;
 	r = attacker_credential_add(b->db, &who->row, at, &c, e);
-	who->again |= r > 0 && !s->secret_common;
 	return r < 0 ? r : 0;
 }
 
@@ -260,14 +263,98 @@ write_visitor(struct batch *b, size_t k, struct err *e)
 	return attacker_save(b->db, &who->row, &at, capture_word(b->v[last]->type), e);
 }
 
+static void
+add_values(const struct batch *b, size_t k, struct identity_features *f)
+{
+	const struct identity_secret *secret = linker_secret(b->linker);
+
+	for (size_t i = 0; i < b->n; i++) {
+		const struct sighting *s = b->v[i];
+
+		if (b->visitor_of[i] != k)
+			continue;
+		if (s->primitive == IDENTITY_SIGNAL_PAYLOAD_SHA256)
+			identity_features_payload(f, secret, sv_from(s->value));
+		else if (s->primitive == IDENTITY_SIGNAL_C2_ENDPOINT)
+			identity_features_c2(f, secret, sv_from(s->value));
+		if (s->username)
+			identity_features_credential(f, secret, sv_from(s->username),
+						     sv_from(s->secret_sha256));
+		if (s->type == CAPTURE_COMMAND)
+			identity_features_command(f, secret, sv_from(s->command));
+	}
+}
+
+/* What the engine gets to know of the visitor: everything so far and what this batch adds. */
+static int
+give_visitor(struct batch *b, size_t k, struct err *e)
+{
+	const struct visitor *who = &b->visitors[k];
+	const char *uuid = who->row.uuid;
+	struct identity_features f;
+	int r;
+
+	if (!who->row.is_new && !who->known)
+		return 0;
+	r = er_row_get(b->db, uuid, &f, e);
+	if (r >= 0)
+		add_values(b, k, &f);
+	if (r >= 0 && who->stack)
+		r = er_project_stack(b->db, uuid, linker_secret(b->linker), &f, e);
+	return r < 0 ? r : linker_put(b->linker, b->db, uuid, linker_hash(b->linker, uuid), &f, e);
+}
+
+/* Those who were known already: when they were seen, and what they showed. */
+static int
+keep_current(struct batch *b, struct identity_tx *tx, struct err *e)
+{
+	char identity[ID_UUID_SIZE];
+	int r = 0;
+
+	for (size_t k = 0; r == 0 && k < b->nvisitors; k++) {
+		const struct visitor *who = &b->visitors[k];
+
+		linker_identity(b->linker, who->row.uuid, identity);
+		if (!identity[0] || who->row.is_new)
+			continue;
+		r = identity_tx_touch(tx, identity, who->row.first_seen, who->row.last_seen, e);
+		if (r == 0 && who->new_signal)
+			r = identity_tx_signals(tx, identity, who->row.uuid, e);
+	}
+	return r;
+}
+
 static int
 write_identities(struct batch *b, struct err *e)
 {
 	struct identity_tx *tx = NULL;
+	uint64_t newest_ms = 0;
 	int r = identity_tx_new(b->db, b->now_ms, "engine", &tx, e);
 
+	for (size_t i = 0; i < b->n; i++)
+		if (b->v[i]->ts_ms > newest_ms)
+			newest_ms = b->v[i]->ts_ms;
 	for (size_t k = 0; r == 0 && k < b->nvisitors; k++)
-		r = resolve_attacker(b->db, tx, &b->visitors[k].row, b->visitors[k].again, e);
+		r = give_visitor(b, k, e);
+	if (r == 0)
+		r = linker_settle(b->linker, b->db, tx, newest_ms, e);
+	if (r == 0)
+		r = keep_current(b, tx, e);
+	if (r == 0)
+		r = identity_tx_finish(tx, e);
+	identity_tx_free(tx);
+	return r;
+}
+
+/* Before any row is written: what the engine knows is what is stored. */
+static int
+open_linker(struct batch *b, struct err *e)
+{
+	struct identity_tx *tx = NULL;
+	int r = identity_tx_new(b->db, b->now_ms, "engine", &tx, e);
+
+	if (r == 0)
+		r = linker_open(b->linker, b->db, tx, e);
 	if (r == 0)
 		r = identity_tx_finish(tx, e);
 	identity_tx_free(tx);
@@ -297,6 +384,8 @@ write_all(struct batch *b, const struct sighting *v, size_t n, const struct capt
 {
 	int r = select_new(b, v, n, start, res, e);
 
+	if (r == 0)
+		r = open_linker(b, e);
 	if (r == 0)
 		r = open_visitors(b, e);
 	if (r == 0)
@@ -344,10 +433,11 @@ set_result(const struct batch *b, struct ingest_result *res)
 }
 
 int
-ingest_batch(struct db *db, const struct sighting *v, size_t n, uint64_t now_ms,
-	     const struct capture_ack *start, struct ingest_result *ret, struct err *e)
+ingest_batch(struct db *db, struct linker *linker, const struct sighting *v, size_t n,
+	     uint64_t now_ms, const struct capture_ack *start, struct ingest_result *ret,
+	     struct err *e)
 {
-	struct batch b = {.db = db, .now_ms = now_ms};
+	struct batch b = {.db = db, .linker = linker, .now_ms = now_ms};
 	struct ingest_result result = {0};
 	int r = batch_init(&b, n);
 
@@ -363,8 +453,10 @@ ingest_batch(struct db *db, const struct sighting *v, size_t n, uint64_t now_ms,
 		r = db_commit(db, e);
 	else
 		db_rollback(db);
-	if (r < 0)
+	if (r < 0) {
+		linker_forget(linker);
 		goto out;
+	}
 	set_result(&b, &result);
 	*ret = result;
 out:

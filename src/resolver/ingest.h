@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "resolver/check.h"
+#include "resolver/linker.h"
 #include "store/db.h"
 #include "store/journal.h"
 #include "util/attr.h"
@@ -34,8 +35,8 @@ struct ingest_result {
  * capture that is taken although those before it are missing (they are lost); NULL: none. 0 and
  * *ret; -ENOBUFS: too many sources; or a store failure. After a failure nothing happened.
  */
-int ingest_batch(struct db *db, const struct sighting *v, size_t n, uint64_t now_ms,
-		 const struct capture_ack *start, struct ingest_result *ret,
+int ingest_batch(struct db *db, struct linker *linker, const struct sighting *v, size_t n,
+		 uint64_t now_ms, const struct capture_ack *start, struct ingest_result *ret,
 		 struct err *e) A_NODISCARD;
 
 #endif

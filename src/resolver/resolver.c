@@ -49,6 +49,7 @@ struct resolver {
 	char *message;
 	bool stopping, stopped_reading;
 
+	struct linker *linker; /* the store thread's */
 	struct batch_in filling, flight;
 	struct pool_job job;
 	bool flying;
@@ -275,7 +276,7 @@ run_store(struct pool_job *job, void *thread_state)
 	struct resolver *res = job->user;
 
 	res->result = (struct ingest_result){0};
-	res->outcome = batch_store(&res->flight, thread_state, clock_unix_ms(),
+	res->outcome = batch_store(&res->flight, thread_state, res->linker, clock_unix_ms(),
 				   res->start.no ? &res->start : NULL, &res->result, &res->error);
 }
 
@@ -440,7 +441,9 @@ resolver_new(struct loop *l, const struct conf *conf, struct pool *pool, struct 
 	res->bus = bus;
 	res->channel = own_channel;
 	res->message = malloc(MESSAGE_BYTES_MAX);
-	r = res->message ? report_new(l, pool, bus, &res->report) : -ENOMEM;
+	r = res->message ? linker_new(NULL, &res->linker) : -ENOMEM;
+	if (r == 0)
+		r = report_new(l, pool, bus, &res->report);
 	if (r == 0)
 		r = loop_timer_set(l, &res->trim, TRIM_EVERY_MS, on_trim, res);
 	if (r < 0) {
@@ -489,6 +492,7 @@ resolver_free(struct resolver *res)
 	journal_rows_fini(&res->result.rows);
 	traffic_fini(&res->traffic);
 	report_free(res->report);
+	linker_free(res->linker);
 	(void)close(res->channel);
 	free(res->message);
 	free(res);

@@ -15,28 +15,6 @@ no_memory(struct err *e)
 	return -ENOMEM;
 }
 
-int
-identity_tx_apart(struct identity_tx *tx, const char *a, const char *b, struct err *e)
-{
-	struct db_stmt *st = db_query(tx->db, Q_DECISION_ANY_SPLIT);
-	int64_t n = 0;
-	int r;
-
-	if (tx->splits < 0) {
-		r = db_one_int(st, &n, e);
-		if (r < 0)
-			return r;
-		tx->splits = n > 0;
-	}
-	if (!tx->splits)
-		return 0;
-	st = db_query(tx->db, Q_DECISION_APART);
-	db_bind_text(st, 1, a);
-	db_bind_text(st, 2, b);
-	r = db_one_int(st, &n, e);
-	return r < 0 ? r : n > 0;
-}
-
 static int
 first_member(struct identity_tx *tx, const char *identity, char dst[ID_UUID_SIZE], struct err *e)
 {
@@ -94,17 +72,36 @@ decide(struct identity_tx *tx, const char *kind, const char *a, const char *b, s
 	return r < 0 ? r : identity_tx_evidence(tx, of_a, of_b, "analyst", kind, (double)NAN, e);
 }
 
+/* The loser gives way although it may be the older; whoever gave way to it does so no more. */
+static int
+yield(struct identity_tx *tx, const char *winner, const char *loser, struct err *e)
+{
+	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_UNYIELD);
+	int r;
+
+	db_bind_text(st, 1, winner);
+	db_bind_text(st, 2, loser);
+	r = db_exec(st, NULL, e);
+	if (r < 0)
+		return r;
+	st = db_query(tx->db, Q_IDENTITY_YIELD);
+	db_bind_text(st, 1, winner);
+	db_bind_text(st, 2, loser);
+	return db_exec(st, NULL, e);
+}
+
 int
 identity_tx_join(struct identity_tx *tx, const char *winner, const char *loser, struct err *e)
 {
 	int r = decide(tx, "merge", winner, loser, e);
 
-	return r < 0 ? r : identity_tx_merge(tx, winner, loser, 1.0, e);
+	if (r == 0)
+		r = yield(tx, winner, loser, e);
+	return r < 0 ? r : identity_tx_merge(tx, winner, loser, e);
 }
 
-/* Count, times and roll-ups of a row from its observations as they are now. */
-static int
-recount(struct identity_tx *tx, struct identity *row, struct err *e)
+int
+identity_held_recount(struct identity_tx *tx, struct identity *row, struct err *e)
 {
 	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_SPAN);
 	json_t *rollup = identity_rollup_new();
@@ -186,6 +183,83 @@ move(struct identity_tx *tx, const char *from, const char *to, const char *const
 				  e);
 }
 
+/* One text, if there is a row. 1, 0 or a store failure. */
+static int
+one_uuid(struct db_stmt *st, char dst[ID_UUID_SIZE], struct err *e)
+{
+	int r = db_step(st, e);
+
+	if (r > 0 && sv_copy(db_col_sv(st, 0), dst, ID_UUID_SIZE) < 0)
+		r = err_set(e, -EIO, "bad uuid in the store");
+	db_reset(st);
+	return r;
+}
+
+/* A merged identity that stands on nothing any more: what it had is the winner's. */
+static int
+dissolve(struct identity_tx *tx, const char *winner, const char *identity, struct err *e)
+{
+	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_HAND_OVER);
+	int r = identity_held_anchor(tx, identity, NULL, e);
+
+	if (r < 0)
+		return r;
+	db_bind_text(st, 1, winner);
+	db_bind_text(st, 2, identity);
+	return db_exec(st, NULL, e);
+}
+
+/* The winner must stand on something, even on what one of the merged ones stands on. */
+static int
+take_heir(struct identity_tx *tx, const char *winner, const char *identity, struct err *e)
+{
+	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_HEIR);
+	char heir[ID_UUID_SIZE] = "", other[ID_UUID_SIZE];
+	bool taken = false;
+	int r;
+
+	db_bind_text(st, 1, winner);
+	db_bind_text(st, 2, identity);
+	r = db_step(st, e);
+	if (r > 0) {
+		taken = db_col_int(st, 1) > 0;
+		r = sv_copy(db_col_sv(st, 0), heir, sizeof(heir));
+	}
+	db_reset(st);
+	if (r < 0)
+		return r;
+	if (!heir[0] || (taken && strcmp(winner, identity) != 0))
+		return dissolve(tx, winner, identity, e);
+	if (taken) {
+		st = db_query(tx->db, Q_IDENTITY_ANCHORED);
+		db_bind_text(st, 1, heir);
+		r = one_uuid(st, other, e);
+		if (r > 0)
+			r = dissolve(tx, winner, other, e);
+		if (r < 0)
+			return r;
+	}
+	return identity_held_anchor(tx, identity, heir, e);
+}
+
+/* What stood on an observation that left stands on another one, or on none. */
+static int
+find_heirs(struct identity_tx *tx, const char *winner, struct err *e)
+{
+	char adrift[ID_UUID_SIZE];
+	struct db_stmt *st;
+	int r;
+
+	do {
+		st = db_query(tx->db, Q_IDENTITY_ADRIFT);
+		db_bind_text(st, 1, winner);
+		r = one_uuid(st, adrift, e);
+		if (r > 0 && (r = take_heir(tx, winner, adrift, e)) == 0)
+			r = 1;
+	} while (r > 0);
+	return r;
+}
+
 int
 identity_tx_split(struct identity_tx *tx, const char *identity, const char *const *observations,
 		  size_t n, char ret_uuid[ID_UUID_SIZE], size_t *ret_bad, struct err *e)
@@ -195,17 +269,19 @@ identity_tx_split(struct identity_tx *tx, const char *identity, const char *cons
 	int r = check_members(tx, identity, observations, n, ret_bad, e);
 
 	if (r == 0)
-		r = identity_held_new(tx, &fresh, e);
+		r = identity_held_new(tx, NULL, observations[0], &fresh, e);
 	if (r != 0)
 		return r;
 	memcpy(uuid, fresh->uuid, sizeof(uuid));
 	r = move(tx, identity, uuid, observations, n, e);
 	if (r == 0)
-		r = recount(tx, fresh, e);
+		r = find_heirs(tx, identity, e);
+	if (r == 0)
+		r = identity_held_recount(tx, fresh, e);
 	if (r == 0)
 		r = identity_held_take(tx, identity, &old, e);
 	if (r == 0)
-		r = recount(tx, old, e);
+		r = identity_held_recount(tx, old, e);
 	if (r == 0)
 		r = decide(tx, "split", identity, uuid, e);
 	if (r == 0)

@@ -21,7 +21,6 @@ struct identity_tx {
 	struct held *held;
 	size_t n, cap;
 	json_t *events[IDENTITY_HELD_TOPICS]; /* in the order of the contract */
-	int splits; /* -1: not looked up; else whether any analyst ever split */
 };
 
 /* Note an event; consumes the payload. 0 or -ENOMEM. */
@@ -30,8 +29,16 @@ int identity_held_note(struct identity_tx *tx, enum bus_topic t, json_t *own_pay
 /* The row in hand; good until the next call. 0 or a store failure. */
 int identity_held_take(struct identity_tx *tx, const char *uuid, struct identity **ret,
 		       struct err *e) A_NODISCARD;
-/* A new row without observations, written and held. 0 or a store failure. */
-int identity_held_new(struct identity_tx *tx, struct identity **ret, struct err *e) A_NODISCARD;
+/* A new row without observations, written and held; `uuid` NULL: of this moment. 0 or a store
+ * failure. */
+int identity_held_new(struct identity_tx *tx, const char *uuid, const char *anchor,
+		      struct identity **ret, struct err *e) A_NODISCARD;
+/* The observation that the identity stands on; NULL: none. 0 or a store failure. */
+int identity_held_anchor(struct identity_tx *tx, const char *identity, const char *anchor,
+			 struct err *e) A_NODISCARD;
+/* Count, times and roll-ups of a row from its observations as they are now. 0 or a store failure.
+ */
+int identity_held_recount(struct identity_tx *tx, struct identity *row, struct err *e) A_NODISCARD;
 /* The values of a bound statement (primitive, value; the newest first) join the row's roll-ups. 0
  * or a store failure. */
 int identity_held_values(struct identity *row, struct db_stmt *st, struct err *e) A_NODISCARD;

@@ -14,6 +14,8 @@
 #include "util/json.h"
 #include "util/limits.h"
 
+#define UNMERGED_NAMED_MAX 1000
+
 /* Journal rows wait in one list a topic, in the order of the contract. */
 static const enum bus_topic order[] = {
 	BUS_TOPIC_IDENTITY_OBSERVATION_UNLINKED,
@@ -42,7 +44,6 @@ identity_tx_new(struct db *db, uint64_t now_ms, const char *by, struct identity_
 	tx->db = db;
 	tx->now_ms = now_ms;
 	tx->by = by;
-	tx->splits = -1;
 	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
 		tx->events[i] = json_array();
 		if (!tx->events[i]) {
@@ -263,6 +264,17 @@ insert(struct identity_tx *tx, const struct identity *row, struct err *e)
 	return db_exec(st, NULL, e);
 }
 
+int
+identity_held_anchor(struct identity_tx *tx, const char *identity, const char *anchor,
+		     struct err *e)
+{
+	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_ANCHOR);
+
+	db_bind_text(st, 1, anchor);
+	db_bind_text(st, 2, identity);
+	return db_exec(st, NULL, e);
+}
+
 static int
 update(struct identity_tx *tx, const struct identity *row, struct err *e)
 {
@@ -278,14 +290,14 @@ update(struct identity_tx *tx, const struct identity *row, struct err *e)
 		return no_memory(e);
 	}
 	db_bind_text(st, 7, text_or_null(row->kd_digraph_simhash));
-	db_bind_text(st, 8, text_or_null(row->merged_into));
-	db_bind_text(st, 9, row->notes);
-	db_bind_text(st, 10, row->uuid);
+	db_bind_text(st, 8, row->notes);
+	db_bind_text(st, 9, row->uuid);
 	return db_exec(st, NULL, e);
 }
 
 int
-identity_held_new(struct identity_tx *tx, struct identity **ret, struct err *e)
+identity_held_new(struct identity_tx *tx, const char *uuid, const char *anchor,
+		  struct identity **ret, struct err *e)
 {
 	struct identity row = {
 		.created_at = tx->now_ms,
@@ -295,10 +307,15 @@ identity_held_new(struct identity_tx *tx, struct identity **ret, struct err *e)
 	};
 	int r;
 
-	id_uuid7(row.uuid);
+	if (uuid)
+		memcpy(row.uuid, uuid, sizeof(row.uuid));
+	else
+		id_uuid7(row.uuid);
 	if (!row.rollup)
 		return no_memory(e);
 	r = insert(tx, &row, e);
+	if (r == 0)
+		r = identity_held_anchor(tx, row.uuid, anchor, e);
 	if (r < 0) {
 		identity_fini(&row);
 		return r;
@@ -307,41 +324,64 @@ identity_held_new(struct identity_tx *tx, struct identity **ret, struct err *e)
 }
 
 int
-identity_tx_form(struct identity_tx *tx, const char *observation, char ret_uuid[ID_UUID_SIZE],
-		 struct err *e)
+identity_tx_form(struct identity_tx *tx, const char *uuid, const char *anchor, struct err *e)
 {
 	struct identity *row = NULL;
-	int r = identity_held_new(tx, &row, e);
+	int r = identity_held_new(tx, uuid, anchor, &row, e);
 
-	if (r == 0)
-		r = identity_held_assign(tx, row->uuid, observation, e);
-	if (r == 0)
-		r = add_observation(tx, row, observation, e);
-	if (r < 0)
-		return r;
-	memcpy(ret_uuid, row->uuid, ID_UUID_SIZE);
-	return identity_held_note(tx, BUS_TOPIC_IDENTITY_FORMED,
-				  json_pack("{s:s, s:[s], s:s}", "identity_uuid", row->uuid,
-					    "observation_uuids", observation, "by", tx->by),
-				  e);
+	return r < 0 ? r
+		     : identity_held_note(tx, BUS_TOPIC_IDENTITY_FORMED,
+					  json_pack("{s:s, s:[], s:s}", "identity_uuid", uuid,
+						    "observation_uuids", "by", tx->by),
+					  e);
 }
 
-int
-identity_tx_link(struct identity_tx *tx, const char *identity, const char *observation,
-		 double confidence, struct err *e)
+/* The observation is of the row now, in its roll-ups too. */
+static int
+admit(struct identity_tx *tx, const char *identity, const char *observation, struct err *e)
 {
 	struct identity *row = NULL;
 	int r = identity_held_take(tx, identity, &row, e);
 
 	if (r == 0)
 		r = identity_held_assign(tx, identity, observation, e);
-	if (r == 0)
-		r = add_observation(tx, row, observation, e);
+	return r < 0 ? r : add_observation(tx, row, observation, e);
+}
+
+int
+identity_tx_join_formed(struct identity_tx *tx, const char *identity, const char *observation,
+			struct err *e)
+{
+	json_t *formed = tx->events[1], *last;
+	int r = admit(tx, identity, observation, e);
+
 	if (r < 0)
 		return r;
-	if (confidence < row->confidence)
-		row->confidence = confidence;
-	return identity_held_note(tx, BUS_TOPIC_IDENTITY_OBSERVATION_LINKED,
+	last = json_array_get(formed, json_array_size(formed) - 1);
+	return json_array_append_new(json_object_get(last, "observation_uuids"),
+				     json_string(observation)) == 0
+		       ? 0
+		       : no_memory(e);
+}
+
+int
+identity_tx_link(struct identity_tx *tx, const char *identity, const char *observation,
+		 struct err *e)
+{
+	int r = admit(tx, identity, observation, e);
+
+	return r < 0 ? r
+		     : identity_held_note(tx, BUS_TOPIC_IDENTITY_OBSERVATION_LINKED,
+					  json_pack("{s:s, s:s, s:s}", "identity_uuid", identity,
+						    "observation_uuid", observation, "by", tx->by),
+					  e);
+}
+
+int
+identity_tx_unlink(struct identity_tx *tx, const char *identity, const char *observation,
+		   struct err *e)
+{
+	return identity_held_note(tx, BUS_TOPIC_IDENTITY_OBSERVATION_UNLINKED,
 				  json_pack("{s:s, s:s, s:s}", "identity_uuid", identity,
 					    "observation_uuid", observation, "by", tx->by),
 				  e);
@@ -357,8 +397,6 @@ absorb(struct identity *winner, const struct identity *loser)
 
 	widen(winner, loser->first_seen_at, loser->last_seen_at);
 	winner->observation_count += loser->observation_count;
-	if (loser->confidence < winner->confidence)
-		winner->confidence = loser->confidence;
 	if (!winner->kd_digraph_simhash[0])
 		memcpy(winner->kd_digraph_simhash, loser->kd_digraph_simhash,
 		       sizeof(winner->kd_digraph_simhash));
@@ -374,12 +412,30 @@ absorb(struct identity *winner, const struct identity *loser)
 	return 0;
 }
 
+/* Whoever points at `identity`, in any number of steps, ends where it does. */
+static int
+set_pointer(struct identity_tx *tx, const char *identity, const char *to, struct err *e)
+{
+	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_POINT);
+	int r;
+
+	db_bind_text(st, 1, to);
+	db_bind_text(st, 2, to);
+	db_bind_int(st, 3, (int64_t)tx->now_ms);
+	db_bind_text(st, 4, identity);
+	r = db_exec(st, NULL, e);
+	if (r < 0)
+		return r;
+	st = db_query(tx->db, Q_IDENTITY_FOLLOW);
+	db_bind_text(st, 1, identity);
+	db_bind_text(st, 2, to ? to : identity);
+	return db_exec(st, NULL, e);
+}
+
 int
-identity_tx_merge(struct identity_tx *tx, const char *winner, const char *loser, double confidence,
-		  struct err *e)
+identity_tx_merge(struct identity_tx *tx, const char *winner, const char *loser, struct err *e)
 {
 	struct identity *w = NULL, *l = NULL;
-	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_REPOINT);
 	int r = identity_held_take(tx, loser, &l, e);
 
 	/* Twice: holding the second may have moved the first. */
@@ -391,26 +447,64 @@ identity_tx_merge(struct identity_tx *tx, const char *winner, const char *loser,
 		return r;
 	if (absorb(w, l) < 0)
 		return no_memory(e);
-	if (confidence < w->confidence)
-		w->confidence = confidence;
 	memcpy(l->merged_into, w->uuid, sizeof(l->merged_into));
 	l->updated_at = tx->now_ms;
-	r = update(tx, l, e);
-	if (r < 0)
-		return r;
-	/* Its own losers: one step to the end again. Rows in hand must not undo that. */
-	for (size_t i = 0; i < tx->n; i++)
-		if (strcmp(tx->held[i].row.merged_into, loser) == 0)
-			memcpy(tx->held[i].row.merged_into, w->uuid, ID_UUID_SIZE);
-	db_bind_text(st, 1, winner);
-	db_bind_text(st, 2, loser);
-	r = db_exec(st, NULL, e);
+	r = set_pointer(tx, loser, winner, e);
 	if (r < 0)
 		return r;
 	return identity_held_note(tx, BUS_TOPIC_IDENTITY_MERGED,
 				  json_pack("{s:s, s:s, s:s}", "winner_uuid", winner, "loser_uuid",
 					    loser, "by", tx->by),
 				  e);
+}
+
+/* Who came in the meantime has never seen the row. */
+static void
+tell_whole(struct identity_tx *tx, const char *identity)
+{
+	for (size_t i = 0; i < tx->n; i++) {
+		if (strcmp(tx->held[i].row.uuid, identity) == 0) {
+			json_decref(tx->held[i].before);
+			tx->held[i].before = NULL;
+		}
+	}
+}
+
+int
+identity_tx_unmerge(struct identity_tx *tx, const char *identity, const char *former, struct err *e)
+{
+	struct identity *row = NULL;
+	int r = identity_held_take(tx, identity, &row, e);
+
+	if (r < 0)
+		return r;
+	row->merged_into[0] = '\0';
+	row->updated_at = tx->now_ms;
+	tell_whole(tx, identity);
+	r = set_pointer(tx, identity, NULL, e);
+	if (r < 0)
+		return r;
+	return identity_held_note(tx, BUS_TOPIC_IDENTITY_UNMERGED,
+				  json_pack("{s:s, s:s, s:n, s:s}", "resurrected_uuid", identity,
+					    "former_winner_uuid", former, "observation_uuids", "by",
+					    tx->by),
+				  e);
+}
+
+int
+identity_tx_settle(struct identity_tx *tx, const char *identity, int64_t observations,
+		   double confidence, bool lost, struct err *e)
+{
+	struct identity *row = NULL;
+	int r = identity_held_take(tx, identity, &row, e);
+
+	if (r == 0 && lost)
+		r = identity_held_recount(tx, row, e);
+	if (r < 0)
+		return r;
+	row->observation_count = observations;
+	row->confidence = round(confidence * 1e4) / 1e4;
+	return 0;
 }
 
 int
@@ -435,6 +529,17 @@ identity_tx_signals(struct identity_tx *tx, const char *identity, const char *ob
 	return r < 0 ? r
 		     : add_signals_of(tx, row, Q_ATTACKER_SIGNALS_NEWEST, observation,
 				      LIMIT_ATTACKER_SIGNALS, e);
+}
+
+int
+identity_tx_evidence_drop(struct identity_tx *tx, const char *a, const char *b, struct err *e)
+{
+	struct db_stmt *st = db_query(tx->db, Q_EVIDENCE_DROP);
+	bool ordered = strcmp(a, b) <= 0;
+
+	db_bind_text(st, 1, ordered ? a : b);
+	db_bind_text(st, 2, ordered ? b : a);
+	return db_exec(st, NULL, e);
 }
 
 int
@@ -519,6 +624,62 @@ settle(struct identity_tx *tx, struct held *h, json_t **ret_event, struct err *e
 	return *ret_event ? 0 : no_memory(e);
 }
 
+/* Whether it is merged, or merged into, in this transaction: then it must stand alone first. */
+static bool
+merges_again(const struct identity_tx *tx, const json_t *unmerged)
+{
+	const char *uuid = json_get_text(unmerged, "resurrected_uuid");
+	json_t *payload;
+	size_t at;
+
+	json_array_foreach(tx->events[3], at, payload)
+	{
+		if (strcmp(json_get_text(payload, "winner_uuid"), uuid) == 0 ||
+		    strcmp(json_get_text(payload, "loser_uuid"), uuid) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Whose observations came back; too many are not named. */
+static int
+name_members(struct identity_tx *tx, json_t *unmerged, struct err *e)
+{
+	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_MEMBERS_FIRST);
+	json_t *list = json_array();
+	int r = list ? 1 : no_memory(e);
+
+	db_bind_text(st, 1, json_get_text(unmerged, "resurrected_uuid"));
+	db_bind_int(st, 2, UNMERGED_NAMED_MAX + 1);
+	while (r > 0 && (r = db_step(st, e)) > 0)
+		if (json_array_append_new(list, json_string(db_col_text(st, 0))) != 0)
+			r = no_memory(e);
+	db_reset(st);
+	if (r == 0 && json_array_size(list) <= UNMERGED_NAMED_MAX &&
+	    json_object_set(unmerged, "observation_uuids", list) != 0)
+		r = no_memory(e);
+	json_decref(list);
+	return r;
+}
+
+static int
+append_unmerged(struct identity_tx *tx, bool before_merges, struct err *e)
+{
+	json_t *payload;
+	size_t at;
+	int r = 0;
+
+	json_array_foreach(tx->events[4], at, payload)
+	{
+		if (r < 0 || merges_again(tx, payload) != before_merges)
+			continue;
+		r = name_members(tx, payload, e);
+		if (r == 0)
+			r = append(tx, BUS_TOPIC_IDENTITY_UNMERGED, payload, e);
+	}
+	return r;
+}
+
 int
 identity_tx_finish(struct identity_tx *tx, struct err *e)
 {
@@ -526,13 +687,17 @@ identity_tx_finish(struct identity_tx *tx, struct err *e)
 	size_t at;
 	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(order) - 1; i++) {
+		if (order[i] == BUS_TOPIC_IDENTITY_MERGED)
+			r = append_unmerged(tx, true, e);
 		json_array_foreach(tx->events[i], at, payload)
 		{
 			if (r == 0)
 				r = append(tx, order[i], payload, e);
 		}
 	}
+	if (r == 0)
+		r = append_unmerged(tx, false, e);
 	for (size_t i = 0; r == 0 && i < tx->n; i++) {
 		r = settle(tx, &tx->held[i], &payload, e);
 		if (r == 0 && payload)

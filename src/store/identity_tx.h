@@ -5,7 +5,8 @@
 /*
  * Changes to identities within one write transaction. Rows in hand are kept until
  * identity_tx_finish, which writes those that changed and appends the journal rows in the order of
- * the contract: unlinked, formed, linked, merged, unmerged, updated. Nothing changed: nothing
+ * the contract: unlinked, formed, linked, merged, unmerged, updated; only an identity that is in
+ * a merge of the same transaction is unmerged before it. Nothing changed: nothing
  * written.
  */
 
@@ -26,17 +27,29 @@ void identity_tx_free(struct identity_tx *tx);
 /* Write what changed, with its journal rows. 0 or a store failure. */
 int identity_tx_finish(struct identity_tx *tx, struct err *e) A_NODISCARD;
 
-/* A new identity with this one observation. 0 or a store failure. */
-int identity_tx_form(struct identity_tx *tx, const char *observation, char ret_uuid[ID_UUID_SIZE],
+/* A new identity that stands on the observation `anchor`; its observations follow
+ * (identity_tx_join_formed) before anything else is formed. 0 or a store failure. */
+int identity_tx_form(struct identity_tx *tx, const char *uuid, const char *anchor,
 		     struct err *e) A_NODISCARD;
-/* The observation, which has no identity, joins a final winner with this probability. 0 or a store
- * failure. */
+int identity_tx_join_formed(struct identity_tx *tx, const char *identity, const char *observation,
+			    struct err *e) A_NODISCARD;
+/* The observation is of this final winner from now on. 0 or a store failure. */
 int identity_tx_link(struct identity_tx *tx, const char *identity, const char *observation,
-		     double confidence, struct err *e) A_NODISCARD;
-/* Both final winners and not one. The loser's own losers are pointed at the winner too. 0 or a
- * store failure. */
+		     struct err *e) A_NODISCARD;
+/* The observation leaves the identity that it carries; it is linked or formed anew in the same
+ * transaction. 0 or a store failure. */
+int identity_tx_unlink(struct identity_tx *tx, const char *identity, const char *observation,
+		       struct err *e) A_NODISCARD;
+/* `winner` is a final one. Whoever was merged into the loser follows. 0 or a store failure. */
 int identity_tx_merge(struct identity_tx *tx, const char *winner, const char *loser,
-		      double confidence, struct err *e) A_NODISCARD;
+		      struct err *e) A_NODISCARD;
+/* The identity stands alone again, with whoever was merged into it. 0 or a store failure. */
+int identity_tx_unmerge(struct identity_tx *tx, const char *identity, const char *former,
+			struct err *e) A_NODISCARD;
+/* What is known of a final winner after all that: its observations and the confidence; `lost`:
+ * somebody left, so times and roll-ups are collected anew. 0 or a store failure. */
+int identity_tx_settle(struct identity_tx *tx, const char *identity, int64_t observations,
+		       double confidence, bool lost, struct err *e) A_NODISCARD;
 /* An observation of the final winner was seen at these times. 0 or a store failure. */
 int identity_tx_touch(struct identity_tx *tx, const char *identity, uint64_t first_ms,
 		      uint64_t last_ms, struct err *e) A_NODISCARD;
@@ -49,9 +62,9 @@ int identity_tx_signals(struct identity_tx *tx, const char *identity, const char
 int identity_tx_evidence(struct identity_tx *tx, const char *a, const char *b, const char *signal,
 			 const char *value, double weight, struct err *e) A_NODISCARD;
 
-/* Whether analysts keep observations of these two final winners apart. 1, 0 or a store failure. */
-int identity_tx_apart(struct identity_tx *tx, const char *a, const char *b,
-		      struct err *e) A_NODISCARD;
+/* Forget what the engine said of the pair. 0 or a store failure. */
+int identity_tx_evidence_drop(struct identity_tx *tx, const char *a, const char *b,
+			      struct err *e) A_NODISCARD;
 
 /* The analyst's merge of two final winners: also a decision that the engine obeys. 0 or a store
  * failure. */

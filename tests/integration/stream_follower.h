@@ -253,6 +253,7 @@ static uint64_t capture_no;
 static void
 visit(struct db *db, const char *ip, enum capture_type type, const char *key, const char *value)
 {
+	struct linker *linker = NULL;
 	struct batch_in b = {0};
 	struct ingest_result got;
 	struct err e = {0};
@@ -278,8 +279,10 @@ visit(struct db *db, const char *ip, enum capture_type type, const char *key, co
 	buf_init(&frame, 1 << 16);
 	assert_int_equal(capture_put(&frame, &c), 0);
 	assert_int_equal(batch_add(&b, buf_sv(&frame), c.ts_ms), 0);
-	if (batch_store(&b, db, c.ts_ms, NULL, &got, &e) < 0)
+	assert_int_equal(linker_new(NULL, &linker), 0);
+	if (batch_store(&b, db, linker, c.ts_ms, NULL, &got, &e) < 0)
 		fail_msg("%s", err_text(&e));
+	linker_free(linker);
 	journal_rows_fini(&got.rows);
 	batch_fini(&b);
 	buf_fini(&frame);

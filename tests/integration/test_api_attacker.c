@@ -64,6 +64,7 @@ fill(struct world *w)
 {
 	struct ingest_result got;
 	struct batch_in b = {0};
+	struct linker *linker = NULL;
 
 	see(&b, 1, CAPTURE_FINGERPRINT, "192.0.2.1", "primitive", "tls.ja3", "value", "aa");
 	see(&b, 2, CAPTURE_FINGERPRINT, "192.0.2.2", "primitive", "tls.ja3", "value", "aa");
@@ -72,9 +73,11 @@ fill(struct world *w)
 	see(&b, 5, CAPTURE_COMMAND, "192.0.2.1", "command", "ls", NULL, NULL);
 	see(&b, 6, CAPTURE_FILE_CAPTURED, "192.0.2.1", "name", "x", "size", "4");
 	see(&b, 7, CAPTURE_SESSION_RECORDED, "192.0.2.1", "transcript", "id", NULL, NULL);
-	if (batch_store(&b, w->db, T0 + 1000, NULL, &got, &w->e) < 0)
+	assert_int_equal(linker_new(NULL, &linker), 0);
+	if (batch_store(&b, w->db, linker, T0 + 1000, NULL, &got, &w->e) < 0)
 		fail_msg("%s", err_text(&w->e));
 	assert_int_equal(got.flushed, 7);
+	linker_free(linker);
 	journal_rows_fini(&got.rows);
 	batch_fini(&b);
 }

@@ -32,6 +32,7 @@ struct world {
 	char dir[64];
 	char url[96];
 	struct db *db;
+	struct linker *linker;
 	struct batch_in batch;
 	uint64_t no, now_ms;
 	unsigned random;
@@ -49,6 +50,7 @@ setup(void **state)
 	(void)snprintf(w->url, sizeof(w->url), "sqlite:%s/t.db", w->dir);
 	if (db_migrate(w->url, &w->e) < 0 || db_open(w->url, DB_READ_WRITE, &w->db, &w->e) < 0)
 		fail_msg("%s", err_text(&w->e));
+	assert_int_equal(linker_new(NULL, &w->linker), 0);
 	w->now_ms = T0;
 	w->random = 12345;
 	*state = w;
@@ -62,6 +64,7 @@ teardown(void **state)
 	char command[128];
 
 	batch_fini(&w->batch);
+	linker_free(w->linker);
 	db_close(w->db);
 	(void)snprintf(command, sizeof(command), "rm -rf '%s'", w->dir);
 	assert_int_equal(system(command), 0);
@@ -114,7 +117,7 @@ flush(struct world *w, struct ingest_result *ret)
 {
 	struct ingest_result got = {0};
 
-	if (batch_store(&w->batch, w->db, w->now_ms, NULL, &got, &w->e) < 0)
+	if (batch_store(&w->batch, w->db, w->linker, w->now_ms, NULL, &got, &w->e) < 0)
 		fail_msg("%s", err_text(&w->e));
 	batch_reset(&w->batch);
 	w->now_ms += 20;
@@ -406,6 +409,13 @@ fold_identity(struct view *v, const char *type, const json_t *p, json_t *ts)
 		row = json_object_get(v->identities, text_of(p, "loser_uuid"));
 		assert_non_null(row);
 		json_object_set(row, "merged_into_uuid", json_object_get(p, "winner_uuid"));
+	} else if (strcmp(type, "unmerged") == 0) {
+		json_array_foreach(json_object_get(p, "observation_uuids"), i, value)
+		{
+			json_object_set(v->of, json_string_value(value),
+					json_object_get(p, "resurrected_uuid"));
+		}
+		json_object_set_new(v->identities, text_of(p, "resurrected_uuid"), json_object());
 	} else if (strcmp(type, "updated") == 0) {
 		row = json_object_get(v->identities, text_of(p, "identity_uuid"));
 		assert_non_null(row);
@@ -504,7 +514,8 @@ random_capture(struct world *w)
 	(void)snprintf(ip, sizeof(ip), "198.51.100.%u", who);
 	(void)snprintf(session, sizeof(session), "0198c0de-0000-7000-8000-%012u",
 		       who * 8 + dice(w, 8));
-	(void)snprintf(value, sizeof(value), "%016u", dice(w, 25));
+	/* Mostly one of a few tools, so that there is something to join and to part. */
+	(void)snprintf(value, sizeof(value), "%016u", dice(w, 6) ? who % 12 : dice(w, 12));
 	(void)snprintf(text, sizeof(text), "word%u", dice(w, 60));
 	switch (dice(w, 7)) {
 	case 0: see(w, CAPTURE_CONNECT, ip, decky, service, session, NULL); break;
