@@ -22,6 +22,7 @@ struct listener {
 	struct loop_io io;
 	struct loop_timer retry; /* when descriptors ran out */
 	uint64_t limit_told_ms;
+	uint64_t lost; /* captures that could not be kept */
 	const struct decoy_service *service;
 	struct control place; /* the request that opened it; its config object is kept */
 	struct decoy_host host;

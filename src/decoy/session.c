@@ -3,10 +3,7 @@
  * and how fast is decided here. */
 #include "decoy/session.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +11,7 @@
 
 #include "decoy/persona.h"
 #include "decoy/tally.h"
+#include "decoy/visit.h"
 #include "util/id.h"
 #include "util/limits.h"
 #include "util/log.h"
@@ -24,23 +22,14 @@
 #define HELD_LOOK_MS  1000
 #define LIMIT_TELL_MS 1000
 
-static const char *const close_texts[DECOY_CLOSE_COUNT] = {
-#define DECOY_CLOSE(name, text, peer) text,
-#include "decoy/close.def"
-#undef DECOY_CLOSE
-};
-
 struct session {
 	struct list link;	 /* sessions.list */
 	struct list by_listener; /* listener.sessions */
 	struct sessions *all;
-	struct listener *listener;
 	int fd;
 	struct loop_io io;
 	struct loop_timer deadline, pause;
 	uint64_t idle_due_ms, life_due_ms;
-	uint64_t started_ms;
-	uint64_t bytes_in, bytes_out;
 	uint32_t idle_ms;
 	uint64_t dice; /* noise of the latencies */
 	struct buf in, out;
@@ -48,9 +37,7 @@ struct session {
 	bool over; /* the service is done; what is in `out` still leaves */
 	enum decoy_close why;
 	struct tally_entry *of_decky, *of_source;
-	char id[ID_UUID_SIZE];
-	char ip[INET6_ADDRSTRLEN];
-	uint16_t port;
+	struct visit visit;
 	max_align_t state[];
 };
 
@@ -63,79 +50,11 @@ struct sessions {
 	bool held;
 	struct tally deckies, sources;
 	struct buf captures; /* of the call under way */
-	uint64_t refused, lost;
+	uint64_t refused;
 };
 
 static void step(struct session *s);
 static void on_io(struct loop_io *io, uint32_t events);
-
-const char *
-decoy_close_text(enum decoy_close why)
-{
-	return close_texts[why];
-}
-
-/* -- captures -- */
-
-static void
-tell(struct session *s, struct capture *c)
-{
-	const struct control *place = &s->listener->place;
-	int r;
-
-	c->ts_ms = loop_unix_ms(s->all->loop);
-	c->topology_id = sv_from(place->topology_id);
-	c->decky_uuid = sv_from(place->decky_uuid);
-	c->decky = sv_from(place->decky);
-	c->service = sv_from(place->service);
-	c->session_id = sv_from(s->id);
-	c->peer_ip = sv_from(s->ip);
-	c->peer_port = s->port;
-	c->local_port = place->port;
-	r = sender_put(s->all->sender, c);
-	if (r < 0 && s->all->lost++ == 0)
-		log_event(LV_ERR, "decoy.capture.lost", KV_I("errno", -r));
-}
-
-static void
-tell_plain(struct session *s, enum capture_type type)
-{
-	tell(s, &(struct capture){.type = type});
-}
-
-static void
-tell_end(struct session *s)
-{
-	uint64_t ms = loop_now_ms(s->all->loop) - s->started_ms;
-	char duration[24], in[24], out[24];
-
-	(void)snprintf(duration, sizeof(duration), "%" PRIu64 ".%03" PRIu64, ms / 1000, ms % 1000);
-	(void)snprintf(in, sizeof(in), "%" PRIu64, s->bytes_in);
-	(void)snprintf(out, sizeof(out), "%" PRIu64, s->bytes_out);
-	tell(s, &(struct capture){
-			.type = CAPTURE_DISCONNECT,
-			.nfields = 4,
-			.fields = {{SV("duration_s"), sv_from(duration)},
-				   {SV("bytes_in"), sv_from(in)},
-				   {SV("bytes_out"), sv_from(out)},
-				   {SV("reason"), sv_from(decoy_close_text(s->why))}},
-		});
-}
-
-/* What the service said in the call that just returned. */
-static void
-tell_service(struct session *s)
-{
-	struct sv rest = buf_sv(&s->all->captures);
-	struct capture c;
-	size_t used = 0;
-
-	while (capture_get(rest, &used, &c) == 1) {
-		rest = sv_drop(rest, used);
-		tell(s, &c);
-	}
-	buf_reset(&s->all->captures);
-}
 
 /* -- the end -- */
 
@@ -146,23 +65,14 @@ session_free(void *obj)
 
 	buf_fini(&s->in);
 	buf_fini(&s->out);
-	listener_unref(s->listener);
+	visit_fini(&s->visit);
 	free(s);
 }
 
 static struct decoy_io
 io_of(struct session *s)
 {
-	return (struct decoy_io){
-		.out = &s->out,
-		.captures = &s->all->captures,
-		.now_ms = loop_unix_ms(s->all->loop),
-		.host = &s->listener->host,
-		.config = s->listener->config,
-		.peer_ip = sv_from(s->ip),
-		.peer_port = s->port,
-		.port = s->listener->place.port,
-	};
+	return visit_io(&s->visit, &s->out, &s->all->captures);
 }
 
 static void
@@ -188,11 +98,11 @@ end(struct session *s, enum decoy_close why)
 	if (!s->over)
 		s->why = why;
 	s->over = true;
-	if (s->listener->service->stop) {
-		s->listener->service->stop(s->state, &io);
-		tell_service(s);
+	if (s->visit.listener->service->stop) {
+		s->visit.listener->service->stop(s->state, &io);
+		visit_tell_all(&s->visit, &s->all->captures);
 	}
-	tell_end(s);
+	visit_tell_end(&s->visit, s->why);
 	/* Unread bytes would turn the close into a reset, which real daemons rarely send. */
 	for (unsigned i = 0; i < DRAIN_READS; i++)
 		if (recv(s->fd, rest, sizeof(rest), MSG_DONTWAIT) <= 0)
@@ -266,7 +176,7 @@ on_pause(struct loop_timer *t)
 static void
 set_pause(struct session *s, enum decoy_pause pause)
 {
-	const struct listener *l = s->listener;
+	const struct listener *l = s->visit.listener;
 	uint32_t ms;
 
 	if (pause == DECOY_PAUSE_NONE)
@@ -298,10 +208,10 @@ judge(struct session *s, int r)
 	if (r == 1) {
 		finish(s, DECOY_CLOSE_QUIT);
 	} else if (r == -EBADMSG || r == -EMSGSIZE) {
-		tell_plain(s, CAPTURE_MALFORMED);
+		visit_tell(&s->visit, CAPTURE_MALFORMED);
 		finish(s, DECOY_CLOSE_BAD_INPUT);
 	} else {
-		tell_plain(s, CAPTURE_LIMIT);
+		visit_tell(&s->visit, CAPTURE_LIMIT);
 		finish(s, DECOY_CLOSE_LIMIT);
 	}
 	return false;
@@ -311,7 +221,7 @@ judge(struct session *s, int r)
 static void
 talk(struct session *s)
 {
-	const struct decoy_service *svc = s->listener->service;
+	const struct decoy_service *svc = s->visit.listener->service;
 	size_t at = 0, used = 0;
 
 	while (!s->over && !s->pause.loop && !s->all->held && at < s->in.n &&
@@ -321,7 +231,7 @@ talk(struct session *s)
 
 		used = 0;
 		r = svc->input(s->state, &io, (struct sv){s->in.p + at, s->in.n - at}, &used);
-		tell_service(s);
+		visit_tell_all(&s->visit, &s->all->captures);
 		at += used;
 		take_wishes(s, &io);
 		if (!judge(s, r))
@@ -331,7 +241,7 @@ talk(struct session *s)
 		renew(s);
 	}
 	if (!s->over && used == 0 && at == 0 && s->in.n >= svc->in_max) {
-		tell_plain(s, CAPTURE_LIMIT);
+		visit_tell(&s->visit, CAPTURE_LIMIT);
 		finish(s, DECOY_CLOSE_LIMIT);
 	}
 	if (at > 0)
@@ -355,7 +265,7 @@ flush(struct session *s)
 			break;
 		}
 		at += (size_t)n;
-		s->bytes_out += (uint64_t)n;
+		s->visit.bytes_out += (uint64_t)n;
 		renew(s);
 	}
 	buf_drop(&s->out, at);
@@ -366,7 +276,7 @@ flush(struct session *s)
 static int
 watch(struct session *s)
 {
-	const struct decoy_service *svc = s->listener->service;
+	const struct decoy_service *svc = s->visit.listener->service;
 	uint32_t events = 0;
 
 	if (!s->all->held && !s->over && !s->eof && !s->pause.loop && s->in.n < svc->in_max &&
@@ -428,7 +338,7 @@ on_io(struct loop_io *io, uint32_t events)
 		s->eof = n == 0;
 		if (n > 0) {
 			s->in.n += (size_t)n;
-			s->bytes_in += (uint64_t)n;
+			s->visit.bytes_in += (uint64_t)n;
 		}
 	}
 	step(s);
@@ -436,37 +346,17 @@ on_io(struct loop_io *io, uint32_t events)
 
 /* -- the beginning -- */
 
-static uint16_t
-name_peer(const struct sockaddr_storage *peer, char ip[INET6_ADDRSTRLEN])
-{
-	struct sockaddr_in6 six;
-	struct sockaddr_in four;
-
-	if (peer->ss_family == AF_INET6) {
-		memcpy(&six, peer, sizeof(six));
-		/* A mapped address is the IPv4 one to everybody else. */
-		if (IN6_IS_ADDR_V4MAPPED(&six.sin6_addr))
-			(void)inet_ntop(AF_INET, &six.sin6_addr.s6_addr[12], ip, INET6_ADDRSTRLEN);
-		else
-			(void)inet_ntop(AF_INET6, &six.sin6_addr, ip, INET6_ADDRSTRLEN);
-		return ntohs(six.sin6_port);
-	}
-	memcpy(&four, peer, sizeof(four));
-	(void)inet_ntop(AF_INET, &four.sin_addr, ip, INET6_ADDRSTRLEN);
-	return ntohs(four.sin_port);
-}
-
 /* Whether the ceilings leave room; both tallies are taken then. */
 static bool
 admit(struct sessions *all, struct session *s)
 {
-	const struct control *place = &s->listener->place;
+	const struct control *place = &s->visit.listener->place;
 
 	if (all->n >= all->limits.all ||
 	    tally_take(&all->deckies, place->decky_uuid[0] ? place->decky_uuid : place->decky,
 		       all->limits.per_decky, &s->of_decky) < 0)
 		return false;
-	if (tally_take(&all->sources, s->ip, all->limits.per_source, &s->of_source) == 0)
+	if (tally_take(&all->sources, s->visit.ip, all->limits.per_source, &s->of_source) == 0)
 		return true;
 	tally_give(TAKE(s->of_decky));
 	return false;
@@ -476,12 +366,12 @@ static void
 refuse(struct session *s)
 {
 	uint64_t now = loop_now_ms(s->all->loop);
-	struct listener *l = s->listener;
+	struct listener *l = s->visit.listener;
 
 	s->all->refused++;
 	if (l->limit_told_ms == 0 || now - l->limit_told_ms >= LIMIT_TELL_MS) {
 		l->limit_told_ms = now;
-		tell_plain(s, CAPTURE_LIMIT);
+		visit_tell(&s->visit, CAPTURE_LIMIT);
 		log_event(LV_WARN, "decoy.session.refused", KV_U("refused", s->all->refused),
 			  KV_U("open", s->all->n));
 	}
@@ -492,18 +382,18 @@ refuse(struct session *s)
 static void
 begin(struct session *s)
 {
-	const struct decoy_service *svc = s->listener->service;
+	const struct decoy_service *svc = s->visit.listener->service;
 	struct decoy_io io;
 
-	tell_plain(s, CAPTURE_CONNECT);
+	visit_tell(&s->visit, CAPTURE_CONNECT);
 	renew(s);
-	s->life_due_ms = s->started_ms + svc->life_ms;
+	s->life_due_ms = s->visit.started_ms + svc->life_ms;
 	arm_next(s);
 	io = io_of(s);
 	if (svc->start) {
 		int r = svc->start(s->state, &io);
 
-		tell_service(s);
+		visit_tell_all(&s->visit, &s->all->captures);
 		take_wishes(s, &io);
 		(void)judge(s, r);
 	}
@@ -523,15 +413,12 @@ sessions_accept(struct sessions *all, struct listener *l, int own_fd,
 	list_init(&s->link);
 	list_init(&s->by_listener);
 	s->all = all;
-	s->listener = listener_ref(l);
+	visit_begin(&s->visit, all->loop, all->sender, l, peer);
 	s->fd = own_fd;
 	s->idle_ms = l->service->idle_ms;
-	s->started_ms = loop_now_ms(all->loop);
 	buf_init(&s->in, l->service->in_max);
 	buf_init(&s->out, l->service->out_max);
-	id_uuid7(s->id);
 	id_random(&s->dice, sizeof(s->dice));
-	s->port = name_peer(peer, s->ip);
 	if (!admit(all, s)) {
 		refuse(s);
 		return;

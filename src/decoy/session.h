@@ -13,17 +13,9 @@
 
 #include "decoy/listener.h"
 #include "decoy/sender.h"
+#include "decoy/visit.h"
 #include "util/attr.h"
 #include "util/loop.h"
-
-enum decoy_close {
-#define DECOY_CLOSE(name, text, peer) DECOY_CLOSE_##name,
-#include "decoy/close.def"
-#undef DECOY_CLOSE
-	DECOY_CLOSE_COUNT
-};
-
-const char *decoy_close_text(enum decoy_close why);
 
 struct session_limits {
 	unsigned all, per_decky, per_source;
