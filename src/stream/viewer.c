@@ -341,7 +341,8 @@ gather(struct viewer *v, struct out *o)
 	int64_t last_id = v->last_id;
 	bool ends = false;
 
-	*o = (struct out){.n = 0};
+	o->n = 0;
+	o->bytes = 0;
 	if (v->part) {
 		out_add(o, v->part, v->chunked, v->off);
 		ends = v->part->ends;
@@ -483,7 +484,7 @@ void
 viewer_pump(struct viewer *v)
 {
 	struct hub *h = v->stream->hub;
-	struct out o;
+	A_UNINIT struct out o;
 	int r;
 
 	list_unlink(&v->node);

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define UNIX_SNDBUF (4 * 1024 * 1024)
+
 uint64_t
 bench_now_ns(void)
 {
@@ -288,13 +290,16 @@ static int
 connect_unix(const char *path)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), size = UNIX_SNDBUF;
 
 	if (strlen(path) >= sizeof(to.sun_path))
 		bench_die("path is too long: %s", path);
 	(void)snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&to, sizeof(to)) < 0)
 		bench_die("cannot connect to %s: %m", path);
+	/* As much as TCP takes on loopback, so that a window goes out in one piece. */
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	return fd;
 }
 
