@@ -287,7 +287,7 @@ is_kind(const json_t *value, enum api_kind kind)
 	switch (kind) {
 	case API_STR: return json_is_string(value);
 	case API_INT: return json_is_integer(value);
-	case API_NUM: return json_is_number(value);
+	case API_NUM: return json_is_finite(value);
 	case API_BOOL: return json_is_boolean(value);
 	case API_OBJECT: return json_is_object(value);
 	case API_STR_LIST:

@@ -14,8 +14,7 @@ api_handler_fn h_edit_lan_create, h_edit_lan_update, h_edit_lan_delete, h_edit_d
 
 #define VERSION_FIELD                                                                              \
 	{                                                                                          \
-		.name = "expected_version", .kind = API_INT, .nullable = true, .min = 0,           \
-		.max = 9e15                                                                        \
+		.name = "expected_version", .kind = API_INT, .min = 0, .max = 9e15                 \
 	}
 
 /* One edit on its way: the stored topology and the one that is to be stored. */
@@ -179,7 +178,7 @@ h_edit_lan_delete(struct api_ctx *cx, const struct api_req *req, struct api_res 
 	const struct topo_lan *lan = NULL;
 	struct edit ed = {0};
 	json_t *payload = NULL;
-	int r = topo_from_path(cx, req, 0, res, &ed.before);
+	int r = topo_version_query(req, res) ? topo_from_path(cx, req, 0, res, &ed.before) : 0;
 
 	if (r > 0 && (!id || !(lan = topo_lan_by_id(ed.before, id))))
 		r = api_fail(res, 404, "LAN not found");
@@ -208,6 +207,37 @@ static const struct api_field decky_fields[] = {
 	{.name = "y", .kind = API_NUM, .nullable = true},
 };
 
+/* Services and configs that cannot be, in a body that is else as it should be: the first text is
+ * the answer's. True: answered. */
+static bool
+bad_values(struct api_res *res, bool form_good)
+{
+	json_t *errors = json_incref(res->errors);
+	const json_t *one;
+	bool own = form_good, bad = api_bad(res);
+	size_t i;
+
+	json_array_foreach(errors, i, one)
+	{
+		const char *field = json_get_text(one, "field"),
+			   *text = json_get_text(one, "message");
+
+		/* The texts of live services: those of names, and those of keys, `<key>: <text>`.
+		 */
+		own = own && field && text &&
+		      (strncmp(text, "unknown service '", 17) == 0 ||
+		       strncmp(text, "service '", 9) == 0 || strstr(text, ": ")) &&
+		      (strncmp(field, "services", 8) == 0 ||
+		       strncmp(field, "decky_config.service_config", 27) == 0);
+	}
+	if (bad && own) {
+		(void)api_fail(res, 422, "%s", json_get_text(json_array_get(errors, 0), "message"));
+		api_fail_extra(res, "errors", json_incref(errors));
+	}
+	json_decref(errors);
+	return bad;
+}
+
 static void
 check_decky_body(const struct api_req *req, struct api_res *res)
 {
@@ -228,15 +258,17 @@ h_edit_decky_create(struct api_ctx *cx, const struct api_req *req, struct api_re
 	struct topo_decky *d = NULL;
 	struct edit ed = {0};
 	json_t *none = json_object();
+	bool form_good;
 	int r;
 
 	api_check_body(req, res, decky_fields, ARRAY_LEN(decky_fields));
+	form_good = !res->errors;
 	check_decky_body(req, res);
 	if (json_is_object(config))
 		(void)topo_check_decky_config(config, json_get_text(req->body, "name"), none,
 					      bad_field, res);
 	json_decref(none);
-	r = api_bad(res) ? 0 : topo_from_path(cx, req, 0, res, &ed.before);
+	r = bad_values(res, form_good) ? 0 : topo_from_path(cx, req, 0, res, &ed.before);
 	if (r > 0)
 		r = edit_begin(cx, req, res, &ed);
 	if (r > 0) {
@@ -266,7 +298,7 @@ check_derived(const struct api_req *req, struct api_res *res, const struct topo 
 			json_object_get(json_object_get(row, "decky_config"), "ips_by_lan"),
 			bad_field, res);
 	json_decref(row);
-	return api_bad(res) ? 0 : 1;
+	return bad_values(res, true) ? 0 : 1;
 }
 
 int
@@ -284,11 +316,13 @@ h_edit_decky_update(struct api_ctx *cx, const struct api_req *req, struct api_re
 	const char *uuid = api_param_uuid(req, 1);
 	const struct topo_decky *d = NULL;
 	struct edit ed = {0};
+	bool form_good;
 	int r;
 
 	api_check_body(req, res, fields, ARRAY_LEN(fields));
+	form_good = !res->errors;
 	check_decky_body(req, res);
-	r = api_bad(res) ? 0 : topo_from_path(cx, req, 0, res, &ed.before);
+	r = bad_values(res, form_good) ? 0 : topo_from_path(cx, req, 0, res, &ed.before);
 	if (r > 0 && (!uuid || !(d = topo_decky_by_uuid(ed.before, uuid))))
 		r = api_fail(res, 404, "decky '%.*s' not found", shown(req, 1), req->param[1].p);
 	if (r > 0)
@@ -311,7 +345,7 @@ h_edit_decky_delete(struct api_ctx *cx, const struct api_req *req, struct api_re
 {
 	const char *uuid = api_param_uuid(req, 1);
 	struct edit ed = {0};
-	int r = topo_from_path(cx, req, 0, res, &ed.before);
+	int r = topo_version_query(req, res) ? topo_from_path(cx, req, 0, res, &ed.before) : 0;
 
 	if (r > 0 && (!uuid || !topo_decky_by_uuid(ed.before, uuid)))
 		r = api_fail(res, 404, "Decky not found");
@@ -372,7 +406,7 @@ h_edit_edge_delete(struct api_ctx *cx, const struct api_req *req, struct api_res
 {
 	const char *id = api_param_uuid(req, 1);
 	struct edit ed = {0};
-	int r = topo_from_path(cx, req, 0, res, &ed.before);
+	int r = topo_version_query(req, res) ? topo_from_path(cx, req, 0, res, &ed.before) : 0;
 
 	if (r > 0 && (!id || !topo_edge_by_id(ed.before, id)))
 		r = api_fail(res, 404, "Edge not found");

@@ -38,11 +38,7 @@ int
 h_mutation_create(struct api_ctx *cx, const struct api_req *req, struct api_res *res)
 {
 	static const struct api_field fields[] = {
-		{.name = "expected_version",
-		 .kind = API_INT,
-		 .nullable = true,
-		 .min = 0,
-		 .max = 9e15},
+		{.name = "expected_version", .kind = API_INT, .min = 0, .max = 9e15},
 		{.name = "op", .kind = API_STR, .required = true, .min = 1, .max = 64},
 		{.name = "payload", .kind = API_OBJECT},
 	};
@@ -131,7 +127,7 @@ h_mutation_cancel(struct api_ctx *cx, const struct api_req *req, struct api_res 
 	struct topo *t = NULL;
 	struct mutation m = {0};
 	const char *id = api_param_uuid(req, 1);
-	int r = topo_from_path(cx, req, 0, res, &t);
+	int r = topo_version_query(req, res) ? topo_from_path(cx, req, 0, res, &t) : 0;
 
 	if (r <= 0)
 		return r;

@@ -84,24 +84,18 @@ read_change(const struct api_req *req, struct api_res *res, struct change *c)
 {
 	static const struct api_field add_fields[] = {
 		{.name = "config", .kind = API_OBJECT},
-		{.name = "expected_version",
-		 .kind = API_INT,
-		 .nullable = true,
-		 .min = 0,
-		 .max = 9e15},
+		{.name = "expected_version", .kind = API_INT, .min = 0, .max = 9e15},
 		{.name = "name", .kind = API_STR, .required = true, .min = 1, .max = 64},
 	};
 	static const struct api_field config_fields[] = {
 		{.name = "config", .kind = API_OBJECT, .required = true},
-		{.name = "expected_version",
-		 .kind = API_INT,
-		 .nullable = true,
-		 .min = 0,
-		 .max = 9e15},
+		{.name = "expected_version", .kind = API_INT, .min = 0, .max = 9e15},
 	};
 	const char *name = json_get_text(req->body, "name");
 
 	c->res = res;
+	if (c->kind == REMOVE && !topo_version_query(req, res))
+		return 0;
 	if (c->kind == ADD) {
 		c->field = "name";
 		api_check_body(req, res, add_fields, ARRAY_LEN(add_fields));

@@ -23,6 +23,19 @@ topo_from_path(struct api_ctx *cx, const struct api_req *req, unsigned param, st
 }
 
 bool
+topo_version_query(const struct api_req *req, struct api_res *res)
+{
+	const struct sv *query = api_query_get(req, "expected_version");
+	uint64_t expected;
+
+	if (!query || sv_u64(*query, INT64_MAX, &expected) == 0)
+		return true;
+	api_bad_field(res, "query.expected_version", "expected a whole number");
+	(void)api_bad(res);
+	return false;
+}
+
+bool
 topo_version_fits(const struct api_req *req, struct api_res *res, const struct topo *t)
 {
 	const json_t *wanted = json_object_get(req->body, "expected_version");
@@ -32,11 +45,8 @@ topo_version_fits(const struct api_req *req, struct api_res *res, const struct t
 	if (json_is_integer(wanted)) {
 		expected = (uint64_t)json_integer_value(wanted);
 	} else if (query && !req->body) {
-		if (sv_u64(*query, INT64_MAX, &expected) < 0) {
-			api_bad_field(res, "query.expected_version", "expected a whole number");
-			(void)api_bad(res);
+		if (!topo_version_query(req, res) || sv_u64(*query, INT64_MAX, &expected) < 0)
 			return false;
-		}
 	} else {
 		return true;
 	}

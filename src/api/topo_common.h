@@ -11,6 +11,9 @@
  * failure. */
 int topo_from_path(struct api_ctx *cx, const struct api_req *req, unsigned param,
 		   struct api_res *res, struct topo **ret_topo) A_NODISCARD;
+/* Whether expected_version of the query is absent or a number; else the 422 is set. For DELETE,
+ * before anything is looked up. */
+bool topo_version_query(const struct api_req *req, struct api_res *res);
 /* Whether expected_version (of the body, or of the query on DELETE) fits; else the 409 is set. */
 bool topo_version_fits(const struct api_req *req, struct api_res *res, const struct topo *t);
 /* Answer with a refusal (409 or 422, issues and all) and free it. Returns 0. */

@@ -139,7 +139,7 @@ static void
 check_patch(struct check *c, const char *at, const json_t *patch, const char *const *keys,
 	    const enum kind *kinds)
 {
-	char field[160];
+	char field[256];
 	const char *key;
 	json_t *value;
 
@@ -151,7 +151,7 @@ check_patch(struct check *c, const char *at, const json_t *patch, const char *co
 	{
 		size_t i = 0;
 
-		(void)snprintf(field, sizeof(field), "%s.%.64s", at, key);
+		(void)snprintf(field, sizeof(field), "%s.%.200s", at, key);
 		while (keys[i] && strcmp(keys[i], key) != 0)
 			i++;
 		if (keys[i])
@@ -212,7 +212,7 @@ check_value(struct check *c, const char *at, enum kind kind, const json_t *value
 			report(c, at, "expected true or false");
 		break;
 	case KIND_NUM:
-		if (!json_is_number(value) && !json_is_null(value))
+		if (!json_is_finite(value) && !json_is_null(value))
 			report(c, at, "expected a number");
 		break;
 	case KIND_OBJECT:
@@ -230,7 +230,7 @@ unsigned
 topo_op_check(enum topo_op op, const json_t *payload, topo_bad_fn *bad, void *user)
 {
 	struct check c = {bad, user, 0};
-	char at[160];
+	char at[256];
 	const char *key;
 	json_t *value;
 
@@ -242,7 +242,7 @@ topo_op_check(enum topo_op op, const json_t *payload, topo_bad_fn *bad, void *us
 	{
 		size_t i = 0;
 
-		(void)snprintf(at, sizeof(at), "payload.%.64s", key);
+		(void)snprintf(at, sizeof(at), "payload.%.200s", key);
 		while (i < ARRAY_LEN(fields) &&
 		       (fields[i].op != op || strcmp(fields[i].key, key) != 0))
 			i++;

@@ -2,7 +2,9 @@
 /* jansson with our rules. */
 #include "util/json.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,16 +37,92 @@ check_depth(struct sv text)
 	return 0;
 }
 
+/* An integer longer than this may be beyond 64 bits. */
+#define DIGITS_SAFE    18
+/* What stands for a number beyond all doubles: no longer than the shortest of them. */
+#define TOO_GREAT_TEXT "9e307"
+
+/* One number that begins at `p`, a terminated text; writes what jansson can hold. Its length. */
+static size_t
+tame_number(const char *p, char *dst, size_t *n)
+{
+	size_t len = strspn(p, "0123456789+-.eE");
+
+	if (isinf(strtod(p, NULL))) {
+		if (*p == '-')
+			dst[(*n)++] = '-';
+		memcpy(dst + *n, TOO_GREAT_TEXT, sizeof(TOO_GREAT_TEXT) - 1);
+		*n += sizeof(TOO_GREAT_TEXT) - 1;
+		return len;
+	}
+	memcpy(dst + *n, p, len);
+	*n += len;
+	if (len > DIGITS_SAFE && strcspn(p, ".eE") >= len) {
+		memcpy(dst + *n, "e0", 2);
+		*n += 2;
+	}
+	return len;
+}
+
+/* The text with integers beyond 64 bits written as reals, which lose digits but are numbers; heap,
+ * NULL without memory. */
+static char *
+tame_numbers(struct sv text, size_t *ret_n)
+{
+	char *copy = malloc(text.n + 1), *dst = malloc(text.n * 2 + 1);
+	bool in_text = false;
+	size_t n = 0;
+
+	if (!copy || !dst) {
+		free(copy);
+		free(dst);
+		return NULL;
+	}
+	memcpy(copy, text.p, text.n);
+	copy[text.n] = '\0';
+	for (size_t i = 0; i < text.n;) {
+		char c = copy[i];
+
+		if (!in_text && (c == '-' || isdigit((unsigned char)c))) {
+			i += tame_number(copy + i, dst, &n);
+			continue;
+		}
+		if (c == '"')
+			in_text = !in_text;
+		dst[n++] = c;
+		i++;
+		if (in_text && c == '\\' && i < text.n)
+			dst[n++] = copy[i++];
+	}
+	free(copy);
+	*ret_n = n;
+	return dst;
+}
+
+static json_t *
+load(const char *p, size_t n, json_error_t *je)
+{
+	return json_loadb(p, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, je);
+}
+
 int
 json_parse(struct sv text, json_t **ret_value, struct err *e)
 {
 	json_error_t je;
 	json_t *value;
+	char *tame;
+	size_t n;
 
 	if (check_depth(text) < 0)
 		return err_set(e, -EBADMSG, "nesting over %d", JSON_DEPTH_MAX);
-	value = json_loadb(text.p ? text.p : "", text.n,
-			   JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
+	value = load(text.p ? text.p : "", text.n, &je);
+	if (!value && json_error_code(&je) == json_error_numeric_overflow) {
+		tame = tame_numbers(text, &n);
+		if (!tame)
+			return err_set(e, -ENOMEM, "out of memory");
+		value = load(tame, n, &je);
+		free(tame);
+	}
 	if (!value) {
 		if (json_error_code(&je) == json_error_out_of_memory)
 			return err_set(e, -ENOMEM, "out of memory");
@@ -52,6 +130,12 @@ json_parse(struct sv text, json_t **ret_value, struct err *e)
 	}
 	*ret_value = value;
 	return 0;
+}
+
+bool
+json_is_finite(const json_t *value)
+{
+	return json_is_number(value) && fabs(json_number_value(value)) < JSON_NUMBER_END;
 }
 
 char *

@@ -5,19 +5,25 @@
 /* jansson with our rules: strict input, compact output in insertion order, times as text. */
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "util/attr.h"
 #include "util/err.h"
 #include "util/sv.h"
 
-#define JSON_DEPTH_MAX 32
+#define JSON_DEPTH_MAX	32
+/* Numbers from here on are not told apart. */
+#define JSON_NUMBER_END 9e307
 
 /*
  * Parse a whole text: UTF-8, one value, no duplicate keys, no NUL escapes in keys, nesting of at
- * most JSON_DEPTH_MAX. 0 and *ret_value (a new reference), -EBADMSG with the place in `e`, -ENOMEM.
+ * most JSON_DEPTH_MAX. An integer beyond 64 bits is a real, and a number beyond JSON_NUMBER_END is
+ * that one. 0 and *ret_value (a new reference), -EBADMSG with the place in `e`, -ENOMEM.
  */
 int json_parse(struct sv text, json_t **ret_value, struct err *e) A_NODISCARD;
+/* Whether it is a number below JSON_NUMBER_END. */
+bool json_is_finite(const json_t *value);
 /* Compact text, keys in insertion order, numbers with at most 15 digits (0.1 stays 0.1), heap,
  * terminated; NULL without memory. */
 char *json_text(const json_t *value);

@@ -172,6 +172,36 @@ uuids_rise(void **state)
 	assert_false(id_is_uuid(SV("0195f000-0000-7000-8000-00000000000g")));
 }
 
+/* No number of a client's is cut to another one: it is that number, or known to be none of ours. */
+static void
+great_numbers(void **state)
+{
+	static const struct {
+		struct sv text;
+		double value;
+		bool integer, finite;
+	} rows[] = {
+		{SV("9223372036854775807"), 9223372036854775807.0, true, true},
+		{SV("9223372036854775808"), 9223372036854775808.0, false, true},
+		{SV("-99999999999999999999"), -99999999999999999999.0, false, true},
+		{SV("1e300"), 1e300, false, true},
+		{SV("1e400"), 9e307, false, false},
+		{SV("-1e400"), -9e307, false, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		json_t *value = NULL;
+
+		assert_int_equal(json_parse(rows[i].text, &value, NULL), 0);
+		assert_true(json_number_value(value) >= rows[i].value &&
+			    json_number_value(value) <= rows[i].value);
+		assert_int_equal(json_is_integer(value), rows[i].integer);
+		assert_int_equal(json_is_finite(value), rows[i].finite);
+		json_decref(value);
+	}
+}
+
 static void
 strict_json(void **state)
 {
@@ -189,6 +219,14 @@ strict_json(void **state)
 		{SV("[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"), 0},
 		{SV("[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"),
 		 -EBADMSG},
+		{SV("9223372036854775808"), 0},
+		{SV("[\"99999999999999999999\\\"\",-99999999999999999999]"), 0},
+		{SV("{\"a\":1e400,\"b\":[-1e400]}"), 0},
+		{SV("{\"a\":1e400,\"a\":1e400}"), -EBADMSG},
+		{SV("[99999999999999999999,01]"), -EBADMSG},
+		{SV("[99999999999999999999,\"\\"), -EBADMSG},
+		{SV("[1e400"), -EBADMSG},
+		{SV("[-1e400,-Infinity]"), -EBADMSG},
 		{SV("\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[[\""), 0},
 	};
 
@@ -261,6 +299,7 @@ main(void)
 		cmocka_unit_test(a_time_survives_its_text),
 		cmocka_unit_test(uuids_rise),
 		cmocka_unit_test(strict_json),
+		cmocka_unit_test(great_numbers),
 		cmocka_unit_test(bad_bytes_become_replacement_characters),
 		cmocka_unit_test(log_fields_stay_on_their_line),
 		cmocka_unit_test(errors_are_wrapped),
