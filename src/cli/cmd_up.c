@@ -207,8 +207,9 @@ cmd_up(struct cli *c)
 	if (r != 0)
 		return r;
 	if (only && process_parse_set(only, &u.set) < 0)
-		return cli_usage(c, "--only: expected a list of bus, decoy, resolver, mutator, api",
-				 only);
+		return cli_usage(
+			c, "--only: expected a list of bus, decoy, resolver, netd, mutator, api",
+			only);
 	if (driver && setenv("DECNET_NET_DRIVER", driver, 1) < 0)
 		return cli_fail(CLI_FAILED, "%s", strerror(errno));
 	r = conf_load(&u.conf, &e);

@@ -6,10 +6,11 @@
 
 static const struct {
 	const char *word, *program;
-	int capture, control;
+	int capture, control, netd;
 	unsigned stop;
 } processes[PROCESS_COUNT] = {
-#define PROCESS(name, wrd, prg, cap, ctl, stp) [PROCESS_##name] = {wrd, prg, cap, ctl, stp},
+#define PROCESS(name, wrd, prg, cap, ctl, ntd, stp)                                                \
+	[PROCESS_##name] = {wrd, prg, cap, ctl, ntd, stp},
 #include "cli/processes.def"
 #undef PROCESS
 };
@@ -36,6 +37,12 @@ int
 process_control_end(enum process p)
 {
 	return processes[p].control;
+}
+
+int
+process_netd_end(enum process p)
+{
+	return processes[p].netd;
 }
 
 enum process

@@ -16,7 +16,7 @@
 #define RESTART_HEALTHY_MS 30000
 
 enum process {
-#define PROCESS(name, word, program, capture, control, stop) PROCESS_##name,
+#define PROCESS(name, word, program, capture, control, netd, stop) PROCESS_##name,
 #include "cli/processes.def"
 #undef PROCESS
 	PROCESS_COUNT
@@ -27,6 +27,7 @@ const char *process_program(enum process p);
 /* Its end of the channel, 0 or 1, or -1. */
 int process_capture_end(enum process p);
 int process_control_end(enum process p);
+int process_netd_end(enum process p);
 /* The process that stops as number `place` (from 0). */
 enum process process_stop_order(unsigned place);
 /* The process of this name, or PROCESS_COUNT. */

@@ -27,7 +27,7 @@
 /* Until it ends after SIGTERM. */
 #define STOP_MS	  5000
 #define HEALTH_MS 30000
-#define FDS_MAX	  3
+#define FDS_MAX	  4
 
 enum life {
 	LIFE_OFF,      /* not to run */
@@ -62,7 +62,7 @@ struct supervisor {
 	struct supervisor_ops ops;
 	enum phase phase;
 	bool killing;
-	int capture[2], control[2];
+	int capture[2], control[2], netd[2];
 	struct one ones[PROCESS_COUNT];
 	struct bus_client *bus;
 	struct bus_sub *controls;
@@ -125,7 +125,10 @@ stop_one(struct one *o)
 	end_ready(o);
 	log_event(LV_INFO, "supervisor.stop", KV_S("process", process_word(o->which)),
 		  KV_I("pid", o->pid));
-	send_signal(o, s->killing ? SIGKILL : SIGTERM);
+	/* Stopped alone, decnet-netd leaves the networks as they are; with the suite they go. */
+	send_signal(o, s->killing						? SIGKILL
+		       : s->phase == PHASE_STOPPING && o->which == PROCESS_NETD ? SIGUSR1
+										: SIGTERM);
 	set_timer(o, STOP_MS, on_too_slow);
 }
 
@@ -224,6 +227,8 @@ start_one(struct one *o, struct err *e)
 	if (process_control_end(o->which) >= 0)
 		fds[n++] = (struct child_fd){"DECNET_FD_CONTROL",
 					     s->control[process_control_end(o->which)]};
+	if (process_netd_end(o->which) >= 0 && s->ones[PROCESS_NETD].member)
+		fds[n++] = (struct child_fd){"DECNET_FD_NETD", s->netd[process_netd_end(o->which)]};
 	r = child_start(path, fds, n, e);
 	(void)close(pipes[1]);
 	if (r > 0) {
@@ -446,7 +451,8 @@ make_channels(struct supervisor *s, struct err *e)
 	const int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
 	if (socketpair(AF_UNIX, type, 0, s->capture) < 0 ||
-	    socketpair(AF_UNIX, type, 0, s->control) < 0)
+	    socketpair(AF_UNIX, type, 0, s->control) < 0 ||
+	    socketpair(AF_UNIX, type, 0, s->netd) < 0)
 		return err_set(e, -errno, "socketpair: %m");
 	return 0;
 }
@@ -465,6 +471,7 @@ supervisor_new(struct loop *l, const struct conf *conf, unsigned set,
 	s->ops = *ops;
 	s->started_ms = loop_now_ms(l);
 	s->capture[0] = s->capture[1] = s->control[0] = s->control[1] = -1;
+	s->netd[0] = s->netd[1] = -1;
 	for (unsigned i = 0; i < PROCESS_COUNT; i++)
 		s->ones[i] = (struct one){.supervisor = s,
 					  .which = (enum process)i,
@@ -474,6 +481,11 @@ supervisor_new(struct loop *l, const struct conf *conf, unsigned set,
 	/* The broker is ours only when the bus is. */
 	if (strcmp(conf->bus_type, "unix") != 0)
 		s->ones[PROCESS_BUS].member = s->ones[PROCESS_BUS].wanted = false;
+	/* Networks of namespaces need privilege, and nobody on this machine reaches them without an
+	 * uplink: left to itself, the suite takes the loopback. */
+	if (strcmp(conf->net_driver, "loopback") == 0 ||
+	    (strcmp(conf->net_driver, "auto") == 0 && !(conf->uplink && geteuid() == 0)))
+		s->ones[PROCESS_NETD].member = s->ones[PROCESS_NETD].wanted = false;
 	r = db_migrate(conf->db_url, e);
 	if (r < 0)
 		err_wrap(e, "store");
@@ -525,6 +537,8 @@ supervisor_free(struct supervisor *s)
 			(void)close(s->capture[i]);
 		if (s->control[i] >= 0)
 			(void)close(s->control[i]);
+		if (s->netd[i] >= 0)
+			(void)close(s->netd[i]);
 	}
 	free(s);
 }

@@ -10,6 +10,7 @@
 #include "bus/client.h"
 #include "mutator/mutator.h"
 #include "netdrv/loopback.h"
+#include "netdrv/netns.h"
 #include "store/db.h"
 #include "store/threads.h"
 #include "util/conf.h"
@@ -59,6 +60,26 @@ on_decoy(void *user, bool up)
 		mutator_decoy_up(p->mutator);
 }
 
+/* With a channel to decnet-netd real networks, else the loopback's. -EINVAL when what is asked for
+ * cannot be had. */
+static int
+open_driver(struct program *p, int own_control, struct err *e)
+{
+	int netd = strcmp(p->conf.net_driver, "loopback") == 0 ? -ENOENT
+							       : fdpass_inherited("DECNET_FD_NETD");
+
+	if (netd >= 0)
+		return netdrv_netns_new(p->loop, own_control, netd, on_decoy, p, &p->driver, e);
+	if (strcmp(p->conf.net_driver, "netns") == 0) {
+		(void)close(own_control);
+		return err_set(e, -EINVAL,
+			       "DECNET_NET_DRIVER: netns: no channel to decnet-netd; decnet up "
+			       "starts it");
+	}
+	return netdrv_loopback_new(p->loop, own_control, (uint16_t)p->conf.port_offset, on_decoy, p,
+				   &p->driver, e);
+}
+
 static int
 open_all(struct program *p, struct err *e)
 {
@@ -81,8 +102,7 @@ open_all(struct program *p, struct err *e)
 	if (r == 0)
 		r = bus_client_new(p->loop, &p->conf, "mutator", on_bus, p, &p->bus, e);
 	if (r == 0)
-		r = netdrv_loopback_new(p->loop, control, (uint16_t)p->conf.port_offset, on_decoy,
-					p, &p->driver, e);
+		r = open_driver(p, control, e);
 	else
 		(void)close(control);
 	if (r == 0)
@@ -104,11 +124,6 @@ main(void)
 		return 2;
 	}
 	conf_log(&p.conf, "decnet-mutator");
-	if (strcmp(p.conf.net_driver, "netns") == 0) {
-		(void)fprintf(stderr, "decnet-mutator: DECNET_NET_DRIVER: netns is not available "
-				      "in this build\n");
-		return 2;
-	}
 	r = open_all(&p, &e);
 	if (r == 0) {
 		log_event(LV_INFO, "process.start", KV_S("driver", p.driver->ops->name),
@@ -129,5 +144,5 @@ main(void)
 	bus_client_free(p.bus);
 	loop_free(p.loop);
 	conf_fini(&p.conf);
-	return r < 0 ? 1 : 0;
+	return r == -EINVAL ? 2 : r < 0 ? 1 : 0;
 }

@@ -8,19 +8,22 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mutator/health.h"
 #include "mutator/work.h"
 #include "store/journal.h"
 #include "util/clock.h"
 #include "util/id.h"
 #include "util/log.h"
 
-#define POLL_MS	     10000
-#define RECONCILE_MS 30000
-#define RENEW_MS     10000
+#define POLL_MS		10000
+#define RECONCILE_MS	30000
+#define RENEW_MS	10000
+/* Until the driver's privileged half has answered. */
+#define HELPER_RETRY_MS 500
 /* A store that failed is tried again after this time. */
-#define RETRY_MS     500
+#define RETRY_MS	500
 /* Topologies worked on at once; the others wait in the store. */
-#define TASKS_MAX    16
+#define TASKS_MAX	16
 
 enum job_kind { JOB_START, JOB_FIND, JOB_FIND_RECONCILE, JOB_RENEW, JOB_PREPARE, JOB_FINISH };
 
@@ -35,6 +38,8 @@ struct job {
 	char (*busy)[ID_UUID_SIZE]; /* FIND: in */
 	size_t nbusy;
 	struct work_inventory inventory; /* START: out */
+	int64_t helper;			 /* RENEW: in */
+	uint64_t helper_ms;
 	uint64_t now_ms;
 	int r;
 	struct err e;
@@ -68,6 +73,8 @@ struct mutator {
 	size_t nactual;
 	bool reconciling;
 	uint64_t started_ms;
+	int64_t helper; /* process id of the driver's privileged half, 0 while it does not answer */
+	uint64_t helper_ms;
 	struct bus_sub *subs[2];
 };
 
@@ -107,7 +114,10 @@ job_run(struct pool_job *pool_job, void *thread_state)
 			work_find_reconcile(db, &m->cx, (const char(*)[ID_UUID_SIZE])job->busy,
 					    job->nbusy, &job->works, &job->e);
 		break;
-	case JOB_RENEW: job->r = work_renew(db, &m->cx, m->started_ms, job->now_ms, &job->e); break;
+	case JOB_RENEW:
+		job->r = work_renew(db, &m->cx, m->started_ms, job->helper, job->helper_ms,
+				    job->now_ms, &job->e);
+		break;
 	case JOB_PREPARE:
 		job->r = work_prepare(db, &m->cx, &job->task->work, job->now_ms, &job->e);
 		break;
@@ -218,7 +228,7 @@ on_finished(struct job *job)
 		return;
 	}
 	if (t->r == 0)
-		for (size_t i = 0; i < t->work.ngone; i++)
+		for (size_t i = 0; m->driver->ops->release && i < t->work.ngone; i++)
 			m->driver->ops->release(m->driver, t->work.gone[i]);
 	/* A configuration may have changed without a restart: it counts from the next one on. */
 	for (size_t i = 0; t->r == 0 && t->work.kind == WORK_MUTATION && i < t->work.wanted.n;
@@ -257,6 +267,11 @@ assign_addresses(struct task *t)
 		struct work_decky *decky = &t->work.deckies[i];
 		int r;
 
+		/* Where there are LANs, their addresses are the deckies'. */
+		if (!d->ops->assign) {
+			memcpy(decky->address, decky->home_ip, sizeof(decky->home_ip));
+			continue;
+		}
 		if (decky->address[0] && d->ops->adopt(d, decky->uuid, decky->address) == 0)
 			continue;
 		r = d->ops->assign(d, decky->uuid, decky->address);
@@ -275,44 +290,37 @@ is_actual(const struct mutator *m, const char *id)
 	return false;
 }
 
-static bool
-is_wanted(const struct run_plan *wanted, const char *id)
+/* The network is as wanted (or cannot be made so); now the sockets. */
+static void
+on_network(void *user, int r, const char *why)
 {
-	for (size_t i = 0; i < wanted->n; i++)
-		if (strcmp(wanted->v[i].listener.id, id) == 0)
-			return true;
-	return false;
+	struct task *t = user;
+
+	if (r >= 0) {
+		t->work.differences = (unsigned)r;
+		r = run_plan_mend(t->m->driver, &t->work.wanted, t->work.topology_id, t->m->actual,
+				  t->m->nactual, &t->work.plan);
+		t->work.differences += (unsigned)t->work.plan.n;
+		why = r < 0 ? strerror(-r) : NULL;
+	}
+	if (r < 0)
+		on_ran(t, r, why, false);
+	else
+		run_start(t->m->driver, &t->work.plan, on_ran, t);
 }
 
-/* What is there and not wanted goes; what is wanted and not there comes. */
-static int
-plan_reconcile(struct task *t)
+/* The network first: what is lost in it takes sockets along. */
+static void
+start_reconcile(struct task *t)
 {
-	struct mutator *m = t->m;
-	struct work *w = &t->work;
-	size_t prefix = strlen(w->topology_id);
-	int r = 0;
+	struct netdrv *d = t->m->driver;
+	const struct topo *wanted = t->work.plan.after;
 
-	for (size_t i = 0; r == 0 && i < m->nactual; i++) {
-		struct netdrv_listener extra = {0};
-
-		if (strncmp(m->actual[i], w->topology_id, prefix) != 0 ||
-		    is_wanted(&w->wanted, m->actual[i]))
-			continue;
-		(void)sv_copy(sv_from(m->actual[i]), extra.id, sizeof(extra.id));
-		r = run_plan_add(&w->plan, RUN_CLOSE, &extra);
-	}
-	for (size_t i = 0; r == 0 && i < w->wanted.n; i++) {
-		const struct netdrv_listener *l = &w->wanted.v[i].listener;
-
-		/* The list may be older than the last op; what the driver opened, the decoy
-		 * confirmed. */
-		if (m->driver->ops->has(m->driver, l->id))
-			continue;
-		r = run_plan_add(&w->plan, RUN_OPEN, l);
-	}
-	w->differences = (unsigned)w->plan.n;
-	return r;
+	t->work.plan.topology_id = NULL;
+	if (d->ops->network)
+		d->ops->network(d, t->work.topology_id, wanted, on_network, t);
+	else
+		on_network(t, 0, NULL);
 }
 
 static void
@@ -329,15 +337,16 @@ on_prepared(struct job *job)
 		return;
 	}
 	r = assign_addresses(t);
-	if (r == 0 && t->work.kind == WORK_RECONCILE)
-		r = plan_reconcile(t);
 	if (r < 0) {
 		on_ran(t, r,
 		       r == -EADDRNOTAVAIL ? "no address is left in 127.100.0.0/16" : strerror(-r),
 		       false);
 		return;
 	}
-	run_start(t->m->driver, &t->work.plan, on_ran, t);
+	if (t->work.kind == WORK_RECONCILE)
+		start_reconcile(t);
+	else
+		run_start(t->m->driver, &t->work.plan, on_ran, t);
 }
 
 static bool
@@ -390,7 +399,7 @@ on_started(struct job *job)
 		loop_stop(m->loop);
 		return;
 	}
-	for (size_t i = 0; i < job->inventory.ndeckies; i++) {
+	for (size_t i = 0; m->driver->ops->adopt && i < job->inventory.ndeckies; i++) {
 		const struct work_decky *decky = &job->inventory.deckies[i];
 
 		if (m->driver->ops->adopt(m->driver, decky->uuid, decky->address) < 0)
@@ -537,13 +546,24 @@ on_orphan_closed(void *user, int r, const char *why)
 		log_event(LV_WARN, "mutator.orphan", KV_S("why", why));
 }
 
+static bool
+knows_topology(void *user, const char *topology_id)
+{
+	char prefix[ID_UUID_SIZE + 1];
+
+	(void)snprintf(prefix, sizeof(prefix), "%s/", topology_id);
+	return known_topology(user, prefix);
+}
+
 /* Whatever the decoy has beyond the topologies of the pass belongs to nobody. */
 static void
-close_orphans(struct mutator *m, const struct job *job)
+close_orphans(struct mutator *m, struct job *job)
 {
 	for (size_t i = 0; i < m->nactual; i++)
 		if (!known_topology(job, m->actual[i]))
 			m->driver->ops->close(m->driver, m->actual[i], on_orphan_closed, m);
+	if (m->driver->ops->orphans)
+		m->driver->ops->orphans(m->driver, knows_topology, job);
 }
 
 static void
@@ -636,26 +656,27 @@ on_reconcile(struct loop_timer *t)
 }
 
 static void
-publish_health(struct mutator *m)
-{
-	char text[256];
-	uint64_t now = clock_unix_ms();
-
-	(void)snprintf(text, sizeof(text),
-		       "{\"worker\":\"mutator\",\"pid\":%d,\"uptime_sec\":%llu,\"ts\":%llu.%03llu}",
-		       (int)getpid(), (unsigned long long)((now - m->started_ms) / 1000),
-		       (unsigned long long)(now / 1000), (unsigned long long)(now % 1000));
-	(void)bus_publish_event(m->bus, "system.mutator.health", now, 0, text);
-}
-
-static void
 on_renew(struct loop_timer *t)
 {
 	struct mutator *m = t->user;
 
-	submit(m, job_new(m, JOB_RENEW, NULL));
-	publish_health(m);
-	if (loop_timer_set(m->loop, &m->renew, RENEW_MS, on_renew, m) < 0)
+	struct netdrv *d = m->driver;
+	int64_t helper = d->ops->helper ? d->ops->helper(d) : 0;
+	struct job *job = job_new(m, JOB_RENEW, NULL);
+
+	if (helper != m->helper)
+		m->helper_ms = clock_unix_ms();
+	m->helper = helper;
+	if (job) {
+		job->helper = helper;
+		job->helper_ms = m->helper_ms;
+	}
+	submit(m, job);
+	mutator_publish_health(m->bus, "mutator", getpid(), m->started_ms);
+	if (helper)
+		mutator_publish_health(m->bus, "netd", helper, m->helper_ms);
+	if (loop_timer_set(m->loop, &m->renew,
+			   d->ops->helper && !helper ? HELPER_RETRY_MS : RENEW_MS, on_renew, m) < 0)
 		loop_stop(m->loop);
 }
 

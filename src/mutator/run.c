@@ -9,7 +9,15 @@
 
 enum step_state { STEP_TODO, STEP_DONE, STEP_FAILED };
 
-enum phase { PHASE_CLOSE, PHASE_OPEN, PHASE_UNDO_OPEN, PHASE_UNDO_CLOSE, PHASE_END };
+enum phase {
+	PHASE_CLOSE,
+	PHASE_NETWORK,
+	PHASE_OPEN,
+	PHASE_UNDO_OPEN,
+	PHASE_UNDO_NETWORK,
+	PHASE_UNDO_CLOSE,
+	PHASE_END
+};
 
 struct run {
 	struct netdrv *driver;
@@ -59,6 +67,41 @@ run_plan_fini(struct run_plan *p)
 	*p = (struct run_plan){0};
 }
 
+static bool
+is_wanted(const struct run_plan *wanted, const char *id)
+{
+	for (size_t i = 0; i < wanted->n; i++)
+		if (strcmp(wanted->v[i].listener.id, id) == 0)
+			return true;
+	return false;
+}
+
+int
+run_plan_mend(const struct netdrv *driver, const struct run_plan *wanted, const char *topology_id,
+	      char *const *actual, size_t nactual, struct run_plan *plan)
+{
+	size_t prefix = strlen(topology_id);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < nactual; i++) {
+		struct netdrv_listener extra = {0};
+
+		if (strncmp(actual[i], topology_id, prefix) != 0 || is_wanted(wanted, actual[i]))
+			continue;
+		(void)sv_copy(sv_from(actual[i]), extra.id, sizeof(extra.id));
+		r = run_plan_add(plan, RUN_CLOSE, &extra);
+	}
+	for (size_t i = 0; r == 0 && i < wanted->n; i++) {
+		const struct netdrv_listener *l = &wanted->v[i].listener;
+
+		/* The list may be older than the last op; what the driver opened, the decoy
+		 * confirmed. */
+		if (!driver->ops->has(driver, l->id))
+			r = run_plan_add(plan, RUN_OPEN, l);
+	}
+	return r;
+}
+
 /* Whether a step has something to do in this phase. */
 static bool
 concerns(const struct run *run, size_t at)
@@ -70,6 +113,8 @@ concerns(const struct run *run, size_t at)
 	case PHASE_OPEN: return step->kind == RUN_OPEN;
 	case PHASE_UNDO_OPEN: return step->kind == RUN_OPEN && run->states[at] == STEP_DONE;
 	case PHASE_UNDO_CLOSE: return step->kind == RUN_CLOSE && run->states[at] == STEP_DONE;
+	case PHASE_NETWORK:
+	case PHASE_UNDO_NETWORK:
 	case PHASE_END: break;
 	}
 	return false;
@@ -101,10 +146,44 @@ on_step(void *user, int r, const char *why)
 }
 
 static void
+on_network(void *user, int r, const char *why)
+{
+	struct run *run = user;
+
+	if (r < 0 && run->phase == PHASE_UNDO_NETWORK)
+		run->undo_failed = true;
+	else if (r < 0 && run->r == 0) {
+		run->r = r;
+		(void)snprintf(run->why, sizeof(run->why), "cannot change the network: %s",
+			       why ? why : strerror(-r));
+	}
+	next_phase(run);
+}
+
+/* Whether the phase was one of the network, and is under way or over. */
+static bool
+start_network(struct run *run)
+{
+	const struct run_plan *plan = run->plan;
+	bool undo = run->phase == PHASE_UNDO_NETWORK;
+
+	if (!undo && run->phase != PHASE_NETWORK)
+		return false;
+	if (plan->topology_id && run->driver->ops->network)
+		run->driver->ops->network(run->driver, plan->topology_id,
+					  undo ? plan->before : plan->after, on_network, run);
+	else
+		next_phase(run);
+	return true;
+}
+
+static void
 start_phase(struct run *run)
 {
 	const struct netdrv_ops *ops = run->driver->ops;
 
+	if (start_network(run))
+		return;
 	/* One more than there are, so that answers that come at once do not end the phase while it
 	 * begins. */
 	run->pending = 1;
@@ -136,9 +215,11 @@ static void
 next_phase(struct run *run)
 {
 	switch (run->phase) {
-	case PHASE_CLOSE: run->phase = run->r < 0 ? PHASE_UNDO_CLOSE : PHASE_OPEN; break;
+	case PHASE_CLOSE: run->phase = run->r < 0 ? PHASE_UNDO_CLOSE : PHASE_NETWORK; break;
+	case PHASE_NETWORK: run->phase = run->r < 0 ? PHASE_UNDO_NETWORK : PHASE_OPEN; break;
 	case PHASE_OPEN: run->phase = run->r < 0 ? PHASE_UNDO_OPEN : PHASE_END; break;
-	case PHASE_UNDO_OPEN: run->phase = PHASE_UNDO_CLOSE; break;
+	case PHASE_UNDO_OPEN: run->phase = PHASE_UNDO_NETWORK; break;
+	case PHASE_UNDO_NETWORK: run->phase = PHASE_UNDO_CLOSE; break;
 	case PHASE_UNDO_CLOSE:
 	case PHASE_END: run->phase = PHASE_END; break;
 	}

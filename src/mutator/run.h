@@ -3,9 +3,9 @@
 #define MUTATOR_RUN_H
 
 /*
- * Carrying out a plan through the driver, wholly or not at all: closes first, then opens, each
- * phase at once; on the first failure what was done is undone by its inverse. Pure but for the
- * driver, which is a struct of functions.
+ * Carrying out a plan through the driver, wholly or not at all: closes first, then the network,
+ * then opens, each phase at once; on the first failure what was done is undone by its inverse. Pure
+ * but for the driver, which is a struct of functions.
  */
 
 #include <stdbool.h>
@@ -23,12 +23,25 @@ struct run_step {
 struct run_plan {
 	struct run_step *v;
 	size_t n, cap;
+	/* With `topology_id` (borrowed, as all three) also the network: from what `before` wants to
+	 * what `after` wants; NULL is nothing. */
+	const char *topology_id;
+	const struct topo *before, *after;
 };
 
 /* Append a copy. 0 or -ENOMEM. */
 int run_plan_add(struct run_plan *p, enum run_kind kind,
 		 const struct netdrv_listener *l) A_NODISCARD;
 void run_plan_fini(struct run_plan *p);
+
+/*
+ * Add to `plan` what a topology's listeners need to be as wanted: what the decoy process has
+ * (`actual`, ids of any topologies) and should not goes; what the driver has not opened comes. 0 or
+ * -ENOMEM.
+ */
+int run_plan_mend(const struct netdrv *driver, const struct run_plan *wanted,
+		  const char *topology_id, char *const *actual, size_t nactual,
+		  struct run_plan *plan) A_NODISCARD;
 
 /*
  * The end of a run. r 0: all steps are done. r < 0: a step failed with that code and `why`, and

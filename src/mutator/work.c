@@ -176,7 +176,11 @@ list_deckies(struct work *w, const struct topo *t)
 		return -ENOMEM;
 	for (size_t i = 0; i < t->ndeckies; i++) {
 		struct work_decky *d = &w->deckies[w->ndeckies++];
+		const struct topo_edge *home =
+			topo_edge_of(t, t->deckies[i].uuid, t->deckies[i].home_lan_id);
 
+		if (home)
+			memcpy(d->home_ip, home->ip, sizeof(d->home_ip));
 		memcpy(d->uuid, t->deckies[i].uuid, sizeof(d->uuid));
 		(void)snprintf(d->address, sizeof(d->address), "%s", t->deckies[i].host_addr);
 	}
@@ -265,6 +269,15 @@ work_find_reconcile(struct db *db, const struct work_context *cx, const char (*b
 	return (int)n;
 }
 
+/* The network of a plan; the topologies live as long as the work. */
+static void
+plan_network(struct work *w, const struct topo *before, const struct topo *after)
+{
+	w->plan.topology_id = w->topology_id;
+	w->plan.before = before;
+	w->plan.after = after;
+}
+
 /* What a deploy, teardown or reconcile needs: the model as it is. 1, 0 when its status has changed,
  * or a failure. */
 static int
@@ -287,6 +300,8 @@ prepare_status(struct db *db, struct work *w, struct err *e)
 	}
 	if (!fits)
 		return 0;
+	plan_network(w, w->kind == WORK_DEPLOY ? NULL : detail->before,
+		     w->kind == WORK_TEARDOWN ? NULL : detail->before);
 	r = listeners_of(detail->before, &w->wanted);
 	if (r == 0 && w->kind == WORK_TEARDOWN) {
 		for (size_t i = 0; r == 0 && i < w->wanted.n; i++)
@@ -379,6 +394,7 @@ prepare_mutation(struct db *db, const struct work_context *cx, struct work *w, u
 	r = apply_op(db, cx, w, now_ms, e);
 	if (r <= 0)
 		return r;
+	plan_network(w, detail->before, detail->after);
 	r = listeners_of(detail->before, &now);
 	if (r == 0)
 		r = listeners_of(detail->after, &w->wanted);
@@ -494,8 +510,8 @@ work_start(struct db *db, const struct work_context *cx, uint64_t now_ms, struct
 }
 
 int
-work_renew(struct db *db, const struct work_context *cx, uint64_t started_ms, uint64_t now_ms,
-	   struct err *e)
+work_renew(struct db *db, const struct work_context *cx, uint64_t started_ms, int64_t helper,
+	   uint64_t helper_ms, uint64_t now_ms, struct err *e)
 {
 	int r = db_begin_write(db, e);
 	char extra[64];
@@ -507,6 +523,8 @@ work_renew(struct db *db, const struct work_context *cx, uint64_t started_ms, ui
 	r = mutation_renew(db, cx->owner, now_ms + WORK_LEASE_MS, e);
 	if (r == 0)
 		r = worker_beat(db, "mutator", getpid(), started_ms, now_ms, extra, e);
+	if (r == 0 && helper)
+		r = worker_beat(db, "netd", helper, helper_ms, now_ms, NULL, e);
 	if (r < 0) {
 		db_rollback(db);
 		return r;

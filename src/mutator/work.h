@@ -25,6 +25,7 @@ enum work_kind { WORK_DEPLOY, WORK_TEARDOWN, WORK_MUTATION, WORK_RECONCILE };
 /* A decky of the wanted state and the driver's address of it. */
 struct work_decky {
 	char uuid[ID_UUID_SIZE];
+	char home_ip[TOPO_IP_SIZE];	   /* on its home LAN, "" when it has none */
 	char address[NETDRV_ADDRESS_SIZE]; /* as stored, "" when it has none; the loop fills it in
 					      from the driver */
 };
@@ -88,9 +89,9 @@ void work_inventory_fini(struct work_inventory *inv);
  * errno. */
 int work_start(struct db *db, const struct work_context *cx, uint64_t now_ms,
 	       struct err *e) A_NODISCARD;
-/* Every few seconds: renew our leases, the heartbeat and the host's registration. 0 or a negative
- * errno. */
-int work_renew(struct db *db, const struct work_context *cx, uint64_t started_ms, uint64_t now_ms,
-	       struct err *e) A_NODISCARD;
+/* Every few seconds: renew our leases and the heartbeats: ours, and that of the driver's privileged
+ * half (`helper` its process id, or 0; it runs since `helper_ms`). 0 or a negative errno. */
+int work_renew(struct db *db, const struct work_context *cx, uint64_t started_ms, int64_t helper,
+	       uint64_t helper_ms, uint64_t now_ms, struct err *e) A_NODISCARD;
 
 #endif

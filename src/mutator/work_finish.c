@@ -27,33 +27,54 @@ address_of(const struct work *w, const char *uuid)
 	return NULL;
 }
 
+static int
+add_endpoint(const struct work_context *cx, const struct netdrv_listener *l, const char *lan,
+	     const char *address, json_t *endpoints)
+{
+	return json_array_append_new(
+		endpoints, json_pack("{s:s, s:s, s:s, s:s, s:i}", "service", l->service, "proto",
+				     "tcp", "lan", lan, "address", address, "port",
+				     (int)cx->driver->ops->port(cx->driver, l->port)));
+}
+
+/* Where a listener can be reached: at the driver's address of the decky, or at those of its LANs,
+ * home first. */
+static int
+add_endpoints(const struct work_context *cx, const struct topo *t, const struct topo_decky *d,
+	      const struct work_decky *got, const struct netdrv_listener *l, json_t *endpoints)
+{
+	const struct topo_lan *home = topo_lan_by_id(t, d->home_lan_id);
+	int r = home ? add_endpoint(cx, l, home->name, got->address, endpoints) : 0;
+
+	for (size_t i = 0; r == 0 && !cx->driver->ops->assign && i < t->nedges; i++) {
+		const struct topo_edge *edge = &t->edges[i];
+		const struct topo_lan *lan = topo_lan_by_id(t, edge->lan_id);
+
+		if (strcmp(edge->decky_uuid, d->uuid) == 0 && lan && lan != home)
+			r = add_endpoint(cx, l, lan->name, edge->ip, endpoints);
+	}
+	return r;
+}
+
 /* A decky as it is once its listeners are open. */
 static int
 set_running(const struct work_context *cx, const struct work *w, const struct topo *t,
 	    struct topo_decky *d)
 {
 	const struct work_decky *got = address_of(w, d->uuid);
-	const struct topo_lan *home = topo_lan_by_id(t, d->home_lan_id);
 	json_t *endpoints = json_array();
+	int r = endpoints ? 0 : -ENOMEM;
 
-	for (size_t i = 0; home && got && i < w->wanted.n; i++) {
-		const struct netdrv_listener *l = &w->wanted.v[i].listener;
-
-		if (strcmp(l->decky_uuid, d->uuid) != 0)
-			continue;
-		(void)json_array_append_new(
-			endpoints,
-			json_pack("{s:s, s:s, s:s, s:s, s:i}", "service", l->service, "proto",
-				  "tcp", "lan", home->name, "address", got->address, "port",
-				  (int)cx->driver->ops->port(cx->driver, l->port)));
-	}
+	for (size_t i = 0; r == 0 && got && i < w->wanted.n; i++)
+		if (strcmp(w->wanted.v[i].listener.decky_uuid, d->uuid) == 0)
+			r = add_endpoints(cx, t, d, got, &w->wanted.v[i].listener, endpoints);
 	if (got)
 		(void)snprintf(d->host_addr, sizeof(d->host_addr), "%s", got->address);
 	json_decref(d->endpoints);
 	d->endpoints = endpoints;
 	d->state = DECKY_RUNNING;
 	free(TAKE(d->last_error));
-	return endpoints ? 0 : -ENOMEM;
+	return r < 0 ? -ENOMEM : 0;
 }
 
 static int

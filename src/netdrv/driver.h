@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "decoy/control.h"
+#include "topology/model.h"
 #include "util/attr.h"
 #include "util/id.h"
 
@@ -31,20 +32,40 @@ struct netdrv_listener {
 	json_t *config;	    /* object, owned */
 };
 
-/* 0, or a negative errno and a text for people. */
+/* 0 (or a count), or a negative errno and a text for people. */
 typedef void netdrv_done_fn(void *user, int r, const char *why);
 /* The ids that the decoy process has open; r < 0: the decoy did not answer. */
 typedef void netdrv_list_fn(void *user, int r, const char *const *ids, size_t n);
 /* The decoy process has (re-)started and was handed every listener again; or it is gone. */
 typedef void netdrv_state_fn(void *user, bool up);
 
+/* Whether the store knows a topology of this id that may hold something. */
+typedef bool netdrv_known_fn(void *user, const char *topology_id);
+
 struct netdrv;
 
 struct netdrv_ops {
 	const char *name; /* "loopback", "netns" */
 	void (*free)(struct netdrv *d);
-	/* The address of a decky, the one it has or the lowest free one. 0, -EADDRNOTAVAIL when
-	 * none is left, -ENOMEM. */
+	/*
+	 * Bring the network of a topology to what it wants (NULL: nothing of it is to be left):
+	 * LANs, deckies, addresses, routes. Done tells how much had to be changed. A failure may
+	 * leave a part; going back is the same call with what was before. NULL: the driver has no
+	 * networks.
+	 */
+	void (*network)(struct netdrv *d, const char *topology_id, const struct topo *wanted,
+			netdrv_done_fn *done, void *user);
+	/* The process id of the driver's privileged half, if it has lately given an answer, else 0;
+	 * and ask it for the next one. NULL: the driver has none. */
+	int64_t (*helper)(struct netdrv *d);
+	/* Begin to remove the network of a topology that is not known, if there is one; to be
+	 * called after each list. NULL without networks. */
+	void (*orphans)(struct netdrv *d, netdrv_known_fn *known, void *user);
+	/*
+	 * assign, adopt and release are NULL where a decky has the addresses of its LANs.
+	 * The address of a decky, the one it has or the lowest free one. 0, -EADDRNOTAVAIL when
+	 * none is left, -ENOMEM.
+	 */
 	int (*assign)(struct netdrv *d, const char *decky_uuid, char dst[NETDRV_ADDRESS_SIZE]);
 	/* Take over an assignment that the store remembers. 0, -EADDRINUSE when another decky has
 	 * it, -EINVAL. */

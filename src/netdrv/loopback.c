@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Deckies on 127.0.0.0/8: addresses, sockets, and handing them to the decoy process. */
+/* Deckies on 127.0.0.0/8: addresses and sockets. */
 #include "netdrv/loopback.h"
 
 #include <arpa/inet.h>
@@ -11,10 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "netdrv/channel.h"
-#include "util/json.h"
+#include "netdrv/serve.h"
 #include "util/list.h"
-#include "util/log.h"
 
 /* 127.100.0.1 and the 65,534 after it; .0 and .255 are left out, since some tools take them for
  * networks. */
@@ -28,34 +26,11 @@ struct assignment {
 	uint32_t address;
 };
 
-struct socket_entry {
-	struct list link;
-	struct loopback *driver;
-	struct netdrv_listener want;
-	int fd;	     /* bound and listening; a duplicate of what the decoy has */
-	bool served; /* the decoy said so */
-	bool closing;
-};
-
-/* One request of the mutator under way. */
-struct request {
-	struct loopback *driver;
-	char id[CONTROL_LISTENER_MAX + 1];
-	netdrv_done_fn *done;
-	netdrv_list_fn *list_done;
-	void *user;
-	char **ids;
-	size_t n, cap;
-};
-
 struct loopback {
 	struct netdrv base;
-	struct loop *loop;
-	struct channel *channel;
+	struct serve *serve;
 	uint16_t offset;
-	netdrv_state_fn *on_state;
-	void *user;
-	struct list assignments, sockets;
+	struct list assignments;
 };
 
 static struct loopback *
@@ -176,41 +151,10 @@ loopback_port(const struct netdrv *base, uint16_t service_port)
 	return (uint16_t)(port > 65535 ? port - 65535 + 1024 : port);
 }
 
-static struct socket_entry *
-find_socket(const struct loopback *d, const char *id)
-{
-	LIST_FOR (at, &d->sockets) {
-		struct socket_entry *s = CONTAINER_OF(at, struct socket_entry, link);
-
-		if (strcmp(s->want.id, id) == 0)
-			return s;
-	}
-	return NULL;
-}
-
-static bool
-loopback_has(const struct netdrv *base, const char *id)
-{
-	const struct loopback *d = CONTAINER_OF(base, const struct loopback, base);
-	const struct socket_entry *s = find_socket(d, id);
-
-	return s && s->served && !s->closing;
-}
-
-static void
-socket_free(struct socket_entry *s)
-{
-	list_unlink(&s->link);
-	netdrv_listener_fini(&s->want);
-	if (s->fd >= 0)
-		(void)close(s->fd);
-	free(s);
-}
-
 static int
-bind_socket(const struct loopback *d, const struct socket_entry *s, char *why, size_t why_size)
+bind_socket(const struct loopback *d, const struct netdrv_listener *l, char *why, size_t why_size)
 {
-	struct assignment *a = find_assignment(d, s->want.decky_uuid, 0);
+	struct assignment *a = find_assignment(d, l->decky_uuid, 0);
 	struct sockaddr_in addr = {.sin_family = AF_INET};
 	int one = 1, fd;
 	char text[NETDRV_ADDRESS_SIZE];
@@ -218,7 +162,7 @@ bind_socket(const struct loopback *d, const struct socket_entry *s, char *why, s
 	if (!a)
 		return -EADDRNOTAVAIL;
 	addr.sin_addr.s_addr = htonl(a->address);
-	addr.sin_port = htons(loopback_port(&d->base, s->want.port));
+	addr.sin_port = htons(loopback_port(&d->base, l->port));
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
@@ -235,245 +179,44 @@ bind_socket(const struct loopback *d, const struct socket_entry *s, char *why, s
 	return fd;
 }
 
-static json_t *
-open_message(const struct socket_entry *s)
-{
-	char seed[17];
-
-	/* The same decky always looks the same, and no two look alike. */
-	(void)snprintf(seed, sizeof(seed), "%.8s%.8s", s->want.decky_uuid + 24,
-		       s->want.decky_uuid + 28);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:O, s:s, s:s, s:s}", "op",
-			 "open", "listener", s->want.id, "topology_id", s->want.topology_id,
-			 "decky_uuid", s->want.decky_uuid, "decky", s->want.decky, "service",
-			 s->want.service, "port", (int)s->want.port, "proto", "tcp", "config",
-			 s->want.config, "hostname", s->want.decky, "seed", seed, "archetype",
-			 s->want.archetype);
-}
-
-static struct request *
-request_new(struct loopback *d, const char *id, netdrv_done_fn *done, void *user)
-{
-	struct request *q = calloc(1, sizeof(*q));
-
-	if (!q)
-		return NULL;
-	q->driver = d;
-	q->done = done;
-	q->user = user;
-	(void)sv_copy(sv_from(id), q->id, sizeof(q->id));
-	return q;
-}
-
 static void
-request_free(struct request *q)
+loopback_bind(void *owner, const struct netdrv_listener *l, serve_bound_fn *done, void *user)
 {
-	for (size_t i = 0; i < q->n; i++)
-		free(q->ids[i]);
-	free(q->ids);
-	free(q);
-}
+	char why[128] = "";
+	int fd = bind_socket(owner, l, why, sizeof(why));
 
-static void
-on_opened(void *user, int r, const json_t *message, bool final, const char *why)
-{
-	struct request *q = user;
-	struct socket_entry *s = find_socket(q->driver, q->id);
-
-	(void)message;
-	if (!final)
-		return;
-	/* The decoy's former life, or our own, had it handed over already: that is what was wanted.
-	 */
-	if (r == -EEXIST)
-		r = 0;
-	if (r == 0 && s)
-		s->served = true;
-	else if (r < 0 && s && !s->served)
-		socket_free(s);
-	if (q->done)
-		q->done(q->user, r, why);
-	request_free(q);
+	done(user, fd, why);
 }
 
 static void
 loopback_open(struct netdrv *base, const struct netdrv_listener *l, netdrv_done_fn *done,
 	      void *user)
 {
-	struct loopback *d = self(base);
-	struct socket_entry *s = find_socket(d, l->id);
-	struct request *q;
-	char why[128] = "";
-	int r = -ENOMEM;
-
-	if (s && s->served && !s->closing) {
-		done(user, 0, NULL);
-		return;
-	}
-	if (!s && (s = calloc(1, sizeof(*s)))) {
-		list_init(&s->link);
-		s->driver = d;
-		s->fd = -1;
-		r = netdrv_listener_copy(l, &s->want);
-		if (r == 0)
-			r = s->fd = bind_socket(d, s, why, sizeof(why));
-		if (r < 0) {
-			socket_free(s);
-			done(user, r, why[0] ? why : strerror(-r));
-			return;
-		}
-		list_append(&d->sockets, &s->link);
-	}
-	q = s ? request_new(d, l->id, done, user) : NULL;
-	if (!q) {
-		done(user, -ENOMEM, "out of memory");
-		return;
-	}
-	s->closing = false;
-	channel_call(d->channel, open_message(s), s->fd, on_opened, q);
+	serve_open(self(base)->serve, l, done, user);
 }
 
 static int
 loopback_learn(struct netdrv *base, const struct netdrv_listener *l)
 {
-	struct loopback *d = self(base);
-	struct socket_entry *s;
-
-	s = find_socket(d, l->id);
-	if (s) {
-		struct netdrv_listener fresh;
-
-		if (netdrv_listener_copy(l, &fresh) < 0)
-			return -ENOMEM;
-		netdrv_listener_fini(&s->want);
-		s->want = fresh;
-		return 0;
-	}
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		return -ENOMEM;
-	list_init(&s->link);
-	s->driver = d;
-	s->fd = -1;
-	if (netdrv_listener_copy(l, &s->want) < 0) {
-		socket_free(s);
-		return -ENOMEM;
-	}
-	s->served = true;
-	list_append(&d->sockets, &s->link);
-	return 0;
-}
-
-static void
-on_closed(void *user, int r, const json_t *message, bool final, const char *why)
-{
-	struct request *q = user;
-	struct socket_entry *s = find_socket(q->driver, q->id);
-
-	(void)message;
-	if (!final)
-		return;
-	if (r == 0 && s && s->closing)
-		socket_free(s);
-	q->done(q->user, r, why);
-	request_free(q);
+	return serve_learn(self(base)->serve, l);
 }
 
 static void
 loopback_close(struct netdrv *base, const char *id, netdrv_done_fn *done, void *user)
 {
-	struct loopback *d = self(base);
-	struct socket_entry *s = find_socket(d, id);
-	struct request *q = request_new(d, id, done, user);
-
-	if (!q) {
-		done(user, -ENOMEM, "out of memory");
-		return;
-	}
-	if (s) {
-		/* Our duplicate goes first: the port must be dead when the decoy has closed its
-		 * own. */
-		s->closing = true;
-		if (s->fd >= 0)
-			(void)close(s->fd);
-		s->fd = -1;
-	}
-	channel_call(d->channel, json_pack("{s:s, s:s}", "op", "close", "listener", id), -1,
-		     on_closed, q);
-}
-
-static void
-on_listed(void *user, int r, const json_t *message, bool final, const char *why)
-{
-	struct request *q = user;
-	const char *id = message ? json_get_text(message, "listener") : NULL;
-
-	(void)why;
-	if (!final && id) {
-		if (q->n == q->cap) {
-			size_t cap = q->cap ? q->cap * 2 : 64;
-			char **ids = realloc(q->ids, cap * sizeof(*ids));
-
-			if (!ids)
-				return;
-			q->ids = ids;
-			q->cap = cap;
-		}
-		if ((q->ids[q->n] = sv_dup(sv_from(id))))
-			q->n++;
-		return;
-	}
-	if (!final)
-		return;
-	q->list_done(q->user, r, (const char *const *)q->ids, q->n);
-	request_free(q);
+	serve_close(self(base)->serve, id, done, user);
 }
 
 static void
 loopback_list(struct netdrv *base, netdrv_list_fn *done, void *user)
 {
-	struct loopback *d = self(base);
-	struct request *q = request_new(d, "", NULL, user);
-
-	if (!q) {
-		done(user, -ENOMEM, NULL, 0);
-		return;
-	}
-	q->list_done = done;
-	channel_call(d->channel, json_pack("{s:s}", "op", "list"), -1, on_listed, q);
+	serve_list(self(base)->serve, done, user);
 }
 
-/* A new decoy process: it gets every socket again; connections that came meanwhile wait in them. */
-static void
-on_started(void *user, const json_t *message)
+static bool
+loopback_has(const struct netdrv *base, const char *id)
 {
-	struct loopback *d = user;
-	unsigned n = 0;
-
-	LIST_FOR (at, &d->sockets) {
-		struct socket_entry *s = CONTAINER_OF(at, struct socket_entry, link);
-		char why[128] = "";
-		struct request *q;
-
-		if (s->closing)
-			continue;
-		/* Learnt from the process that is gone: its port is free now. */
-		if (s->fd < 0)
-			s->fd = bind_socket(d, s, why, sizeof(why));
-		q = s->fd >= 0 ? request_new(d, s->want.id, NULL, NULL) : NULL;
-		if (!q) {
-			log_event(LV_ERR, "netdrv.listener.lost", KV_S("listener", s->want.id),
-				  KV_S("why", why));
-			socket_free(s);
-			continue;
-		}
-		channel_call(d->channel, open_message(s), s->fd, on_opened, q);
-		n++;
-	}
-	log_event(LV_INFO, "netdrv.decoy.started",
-		  KV_I("pid", json_integer_value(json_object_get(message, "pid"))),
-		  KV_U("listeners", n));
-	d->on_state(d->user, true);
+	return serve_has(CONTAINER_OF(base, const struct loopback, base)->serve, id);
 }
 
 static void
@@ -481,9 +224,7 @@ loopback_free(struct netdrv *base)
 {
 	struct loopback *d = self(base);
 
-	channel_free(d->channel);
-	LIST_FOR (at, &d->sockets)
-		socket_free(CONTAINER_OF(at, struct socket_entry, link));
+	serve_free(d->serve);
 	LIST_FOR (at, &d->assignments)
 		free(CONTAINER_OF(at, struct assignment, link));
 	free(d);
@@ -509,6 +250,8 @@ netdrv_loopback_new(struct loop *l, int own_control_fd, uint16_t port_offset,
 		    struct err *e)
 {
 	struct loopback *d = calloc(1, sizeof(*d));
+	struct serve_source source = {
+		.bind = loopback_bind, .on_state = on_state, .owner = d, .user = user};
 	int r;
 
 	if (!d) {
@@ -516,13 +259,9 @@ netdrv_loopback_new(struct loop *l, int own_control_fd, uint16_t port_offset,
 		return err_set(e, -ENOMEM, "out of memory");
 	}
 	d->base.ops = &ops;
-	d->loop = l;
 	d->offset = port_offset;
-	d->on_state = on_state;
-	d->user = user;
 	list_init(&d->assignments);
-	list_init(&d->sockets);
-	r = channel_new(l, own_control_fd, on_started, d, &d->channel, e);
+	r = serve_new(l, own_control_fd, &source, &d->serve, e);
 	if (r < 0) {
 		free(d);
 		return r;

@@ -44,6 +44,19 @@ list_unlink(struct list *node)
 	list_init(node);
 }
 
+/* All nodes of one head go to another, which is empty or not initialised. */
+static inline void
+list_move(struct list *from, struct list *to)
+{
+	list_init(to);
+	while (!list_empty(from)) {
+		struct list *first = from->next;
+
+		list_unlink(first);
+		list_append(to, first);
+	}
+}
+
 /* Walk; the node in hand may be unlinked and freed inside. */
 #define LIST_FOR(it, head)                                                                         \
 	for (struct list *it = (head)->next, *it##_next_ = it->next; it != (head);                 \

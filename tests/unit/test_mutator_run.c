@@ -29,6 +29,7 @@ struct fake {
 	} queue[64];
 	unsigned queued;
 	char trace[512];
+	const struct topo *network; /* as last made */
 };
 
 static void
@@ -85,6 +86,23 @@ fake_close(struct netdrv *d, const char *id, netdrv_done_fn *done, void *user)
 	answer(f, done, user, bad ? -EIO : 0);
 }
 
+/* '~' and what is wanted: the other one of two topologies, or nothing. */
+static void
+fake_network(struct netdrv *d, const char *topology_id, const struct topo *wanted,
+	     netdrv_done_fn *done, void *user)
+{
+	struct fake *f = (struct fake *)(void *)d;
+	bool bad = fails(f);
+
+	assert_string_equal(topology_id, "t");
+	(void)strncat(f->trace, wanted ? "~" : "0", sizeof(f->trace) - strlen(f->trace) - 1);
+	if (!bad)
+		f->network = wanted;
+	answer(f, done, user, bad ? -EIO : 3);
+}
+
+static const struct netdrv_ops network_ops = {
+	.name = "fake", .open = fake_open, .close = fake_close, .network = fake_network};
 static const struct netdrv_ops ops = {.name = "fake", .open = fake_open, .close = fake_close};
 
 struct end {
@@ -190,6 +208,41 @@ a_failure_at_any_step_leaves_no_trace(void **state)
 	}
 }
 
+/* Between the closes and the opens; back again when anything fails. */
+static void
+the_network_is_changed_in_between(void **state)
+{
+	static const struct topo before, after;
+
+	(void)state;
+	for (int later = 0; later <= 1; later++) {
+		for (unsigned at = 0; at <= 5; at++) {
+			struct run_plan plan = {
+				.topology_id = "t", .before = &before, .after = &after};
+			struct end end = {0};
+			struct fake f;
+
+			fill(&plan);
+			fake_init(&f);
+			f.base.ops = &network_ops;
+			f.network = &before;
+			f.fail_at = at;
+			f.later = later;
+			run_start(&f.base, &plan, on_done, &end);
+			drain(&f);
+			assert_int_equal(end.times, 1);
+			assert_int_equal(end.r, at ? -EIO : 0);
+			assert_ptr_equal(f.network, at ? &before : &after);
+			assert_int_equal(find(&f, "a") >= 0, at > 0);
+			if (at == 0 && !later)
+				assert_string_equal(f.trace, "-a-b~+b+c");
+			if (at == 3)
+				assert_non_null(strstr(end.why, "cannot change the network"));
+			run_plan_fini(&plan);
+		}
+	}
+}
+
 static void
 an_undo_that_fails_is_told(void **state)
 {
@@ -245,6 +298,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_steps_are_done_closes_first),
 		cmocka_unit_test(a_failure_at_any_step_leaves_no_trace),
+		cmocka_unit_test(the_network_is_changed_in_between),
 		cmocka_unit_test(an_undo_that_fails_is_told),
 		cmocka_unit_test(a_finished_plan_can_be_undone),
 		cmocka_unit_test(an_empty_plan_is_done_at_once),

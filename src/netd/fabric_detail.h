@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETD_FABRIC_DETAIL_H
+#define NETD_FABRIC_DETAIL_H
+
+/* Between fabric.c and fabric_state.c only. */
+
+#include "netd/fabric.h"
+#include "netd/fence.h"
+#include "netd/nl.h"
+#include "netd/space.h"
+#include "netd/table.h"
+
+#define FABRIC_OPER_UP 6 /* IF_OPER_UP, RFC 2863 */
+
+struct fabric {
+	struct space space;
+	struct fence *fence;
+	struct table table;
+	int next_index; /* of links; never used twice in one life, since old names live a while */
+	struct table gone; /* links that wait for the flush */
+	struct nl nl;	   /* in the fabric */
+	struct nl inner;   /* opened in a decky's namespace for a moment */
+};
+
+/* Let a LAN's or interface's link go with the next flush, and forget the entry. */
+void fabric_give_up(struct fabric *f, struct table_entry *entry);
+
+/* Tell the fence of an interface of the table, of its decky's other ones as well; to be committed.
+ */
+void fabric_put_nic(struct fabric *f, const struct table_entry *nic);
+
+#endif

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of the fabric, and reading from the kernel what there is. */
+#include <errno.h>
+#include <linux/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "netd/alias.h"
+#include "netd/fabric_detail.h"
+#include "util/log.h"
+
+/* Above what the kernel hands out by itself in a namespace of a few links. */
+#define FIRST_INDEX 1000
+
+static void
+give_up_link(struct fabric *f, const struct table_entry *entry)
+{
+	struct err e = {0};
+
+	nl_put_group(&f->nl, entry->index, NL_GROUP_GONE);
+	/* A link that was never made is gone already. */
+	if (nl_commit(&f->nl, &e) < 0)
+		log_event(LV_DEBUG, "netd.link.none", KV_S("why", err_text(&e)));
+	if (!table_add(&f->gone, entry))
+		log_plain(LV_WARN, "netd.links.left");
+}
+
+void
+fabric_give_up(struct fabric *f, struct table_entry *entry)
+{
+	give_up_link(f, entry);
+	table_remove(&f->table, entry);
+}
+
+/* Whether an address has moved on to another port meanwhile. */
+static bool
+address_is_used(const struct fabric *f, uint32_t ip)
+{
+	for (size_t i = 0; i < f->table.n; i++)
+		if (f->table.v[i].kind == NETD_NIC && f->table.v[i].thing.ip == ip)
+			return true;
+	return false;
+}
+
+static bool
+same_decky(const struct table_entry *a, const struct table_entry *b)
+{
+	return a->kind == NETD_NIC && b->kind == NETD_NIC &&
+	       netd_id_eq(&a->thing.decky, &b->thing.decky);
+}
+
+void
+fabric_put_nic(struct fabric *f, const struct table_entry *nic)
+{
+	char port[IFNAMSIZ], other[IFNAMSIZ];
+
+	(void)snprintf(port, sizeof(port), "p%d", nic->index);
+	for (size_t i = 0; i < f->table.n; i++) {
+		const struct table_entry *entry = &f->table.v[i];
+
+		if (!same_decky(entry, nic) || entry->index == nic->index)
+			continue;
+		(void)snprintf(other, sizeof(other), "p%d", entry->index);
+		fence_put_own(f->fence, other, nic->thing.ip, true);
+		fence_put_own(f->fence, port, entry->thing.ip, true);
+	}
+	fence_put_port(f->fence, port, nic->thing.ip, nic->thing.flags & NETD_FORWARD);
+}
+
+/* The fence forgets an interface that is gone. */
+static void
+put_gone(struct fabric *f, const struct table_entry *gone)
+{
+	bool moved = address_is_used(f, gone->thing.ip);
+	const struct table *tables[] = {&f->table, &f->gone};
+	char port[IFNAMSIZ], other[IFNAMSIZ];
+
+	(void)snprintf(port, sizeof(port), "p%d", gone->index);
+	for (size_t k = 0; k < ARRAY_LEN(tables); k++) {
+		for (size_t i = 0; i < tables[k]->n; i++) {
+			const struct table_entry *entry = &tables[k]->v[i];
+
+			if (!same_decky(entry, gone) || entry->index == gone->index)
+				continue;
+			fence_put_own(f->fence, port, entry->thing.ip, false);
+			(void)snprintf(other, sizeof(other), "p%d", entry->index);
+			if (!moved)
+				fence_put_own(f->fence, other, gone->thing.ip, false);
+		}
+	}
+	fence_put_gone(f->fence, port, gone->thing.ip, moved);
+}
+
+void
+fabric_flush(struct fabric *f)
+{
+	struct err e = {0};
+
+	if (f->gone.n == 0)
+		return;
+	nl_put_delete_group(&f->nl, NL_GROUP_GONE);
+	/* -ENODEV: none of them was ever made. */
+	if (nl_commit(&f->nl, &e) < 0)
+		log_event(LV_DEBUG, "netd.links.none", KV_S("why", err_text(&e)));
+	/* Only now: as long as a port is there, it is watched. */
+	for (size_t i = 0; i < f->gone.n; i++)
+		if (f->gone.v[i].kind == NETD_NIC)
+			put_gone(f, &f->gone.v[i]);
+	f->gone.n = 0;
+	if (fence_commit(f->fence, &e) < 0)
+		log_event(LV_WARN, "netd.fence", KV_S("why", err_text(&e)));
+}
+
+/* -- reading -- */
+
+struct scan {
+	struct fabric *f;
+	struct table table;
+	int highest;
+	struct table stray; /* links of ours that belong to nothing */
+	bool no_memory;
+};
+
+static void
+on_space(void *user, const char *name)
+{
+	struct scan *scan = user;
+	struct table_entry decky = {.kind = NETD_DECKY};
+	struct sv rest = sv_from(name);
+
+	if (netd_id_parse(sv_cut(&rest, '.'), &decky.thing.topology) < 0 ||
+	    netd_id_parse(rest, &decky.thing.decky) < 0)
+		return;
+	decky.thing.persona = TABLE_PERSONA_UNKNOWN;
+	scan->no_memory |= !table_add(&scan->table, &decky);
+}
+
+/* Names that only we give: a letter and a number. */
+static bool
+name_is_ours(const char *name)
+{
+	uint64_t number;
+
+	return (name[0] == 'p' || name[0] == 'b') &&
+	       sv_u64(sv_from(name + 1), INT32_MAX, &number) == 0;
+}
+
+static void
+add_nic(struct scan *scan, struct table_entry *entry)
+{
+	struct table_entry *decky = table_decky(&scan->table, &entry->thing.decky);
+	struct table_entry *twin = table_nic(&scan->table, &entry->thing.decky, &entry->thing.lan);
+
+	/* A decky whose namespace is gone has no interfaces. */
+	if (!decky || !netd_id_eq(&decky->thing.topology, &entry->thing.topology) ||
+	    (twin && twin->index != entry->index)) {
+		scan->no_memory |= !table_add(&scan->stray, entry);
+		return;
+	}
+	if (twin)
+		return;
+	decky->thing.persona = entry->thing.persona;
+	decky->thing.flags = entry->thing.flags;
+	scan->no_memory |= !table_add(&scan->table, entry);
+}
+
+static void
+on_link(void *user, const struct nl_link *link)
+{
+	struct scan *scan = user;
+	struct table_entry entry = {.index = link->index};
+
+	if (link->index > scan->highest)
+		scan->highest = link->index;
+	if (!name_is_ours(link->name))
+		return;
+	if (netd_alias_parse(sv_from(link->alias), &entry.kind, &entry.thing) < 0)
+		scan->no_memory |= !table_add(&scan->stray, &entry);
+	else if (entry.kind == NETD_NIC)
+		add_nic(scan, &entry);
+	else if (!table_lan(&scan->table, &entry.thing.lan))
+		scan->no_memory |= !table_add(&scan->table, &entry);
+}
+
+/* An interface whose LAN is gone is on no network. */
+static void
+drop_lost(struct scan *scan)
+{
+	for (size_t i = scan->table.n; i-- > 0;) {
+		struct table_entry *entry = &scan->table.v[i];
+
+		if (entry->kind != NETD_NIC || table_lan(&scan->table, &entry->thing.lan))
+			continue;
+		scan->no_memory |= !table_add(&scan->stray, entry);
+		table_remove(&scan->table, entry);
+	}
+}
+
+/* The fence anew, from the table. */
+static int
+rebuild_fence(struct fabric *f, struct err *e)
+{
+	fence_put_rules(f->fence);
+	for (size_t i = 0; i < f->table.n; i++)
+		if (f->table.v[i].kind == NETD_NIC)
+			fabric_put_nic(f, &f->table.v[i]);
+	return fence_commit(f->fence, e);
+}
+
+/* The table as the kernel has it. What is unfinished or belongs to nothing goes. 1 when it was not
+ * what we thought, 0, or a negative errno. */
+static int
+scan(struct fabric *f, struct err *e)
+{
+	struct scan scan = {.f = f};
+	int r = space_each(&f->space, on_space, &scan, e);
+
+	if (r == 0)
+		r = nl_links(&f->nl, on_link, &scan, e);
+	drop_lost(&scan);
+	if (r == 0 && scan.no_memory)
+		r = err_set(e, -ENOBUFS, "more networks than fit");
+	if (r == 0) {
+		for (size_t i = 0; i < scan.stray.n; i++)
+			give_up_link(f, &scan.stray.v[i]);
+		if (scan.stray.n > 0)
+			log_event(LV_WARN, "netd.strays", KV_U("links", scan.stray.n));
+		if (scan.highest >= f->next_index)
+			f->next_index = scan.highest + 1;
+		/* Marks and personas are only read from here: the comparison is of what is
+		 * there. */
+		r = table_equal(&scan.table, &f->table) ? 0 : 1;
+		table_fini(&f->table);
+		f->table = scan.table;
+		scan.table = (struct table){0};
+		fabric_flush(f);
+	}
+	table_fini(&scan.table);
+	table_fini(&scan.stray);
+	return r;
+}
+
+/* The mark of all interfaces of a decky, or 0 when they differ or there are none. */
+static uint64_t
+mark_of(const struct table *t, const struct netd_id *decky)
+{
+	uint64_t mark = 0;
+	bool first = true;
+
+	for (size_t i = 0; i < t->n; i++) {
+		if (t->v[i].kind != NETD_NIC || !netd_id_eq(&t->v[i].thing.decky, decky))
+			continue;
+		if (!first && t->v[i].thing.mark != mark)
+			return 0;
+		mark = t->v[i].thing.mark;
+		first = false;
+	}
+	return mark;
+}
+
+int
+fabric_list(struct fabric *f, fabric_list_fn *fn, void *user, struct err *e)
+{
+	int r;
+
+	fabric_flush(f);
+	r = scan(f, e);
+	if (r > 0)
+		r = rebuild_fence(f, e);
+	for (size_t i = 0; r == 0 && i < f->table.n; i++) {
+		struct table_entry *entry = &f->table.v[i];
+
+		if (entry->kind == NETD_DECKY)
+			entry->thing.mark = mark_of(&f->table, &entry->thing.decky);
+		fn(user, entry->kind, &entry->thing);
+	}
+	return r < 0 ? r : 0;
+}
+
+bool
+fabric_prepare(struct fabric *f)
+{
+	return space_fill(&f->space);
+}
+
+/* -- life -- */
+
+int
+fabric_new(const char *dir, struct fabric **ret, struct err *e)
+{
+	struct fabric *f = calloc(1, sizeof(*f));
+	int r;
+
+	if (!f)
+		return err_set(e, -ENOMEM, "out of memory");
+	f->nl.fd = f->inner.fd = -1;
+	f->next_index = FIRST_INDEX;
+	r = space_open(&f->space, dir, e);
+	if (r == 0)
+		r = nl_open(&f->nl, e);
+	if (r == 0)
+		r = fence_new(&f->fence, e);
+	if (r == 0)
+		r = scan(f, e);
+	/* The rules of this version, whatever was there. */
+	if (r >= 0)
+		r = rebuild_fence(f, e);
+	if (r < 0) {
+		fabric_free(f);
+		return r;
+	}
+	*ret = f;
+	return 0;
+}
+
+void
+fabric_free(struct fabric *f)
+{
+	if (!f)
+		return;
+	fence_free(f->fence);
+	nl_close(&f->nl);
+	table_fini(&f->table);
+	table_fini(&f->gone);
+	space_close(&f->space);
+	free(f);
+}
+
+static void
+on_leftover(void *user, const char *name)
+{
+	const struct fabric *f = user;
+
+	space_drop(&f->space, name);
+}
+
+void
+fabric_remove(struct fabric *f)
+{
+	struct err e = {0};
+
+	fabric_flush(f);
+	nl_put_delete_group(&f->nl, NL_GROUP_LIVE);
+	/* -ENODEV: there is none. */
+	if (nl_commit(&f->nl, &e) < 0)
+		log_event(LV_DEBUG, "netd.remove", KV_S("why", err_text(&e)));
+	if (space_each(&f->space, on_leftover, f, &e) < 0)
+		log_event(LV_WARN, "netd.remove", KV_S("why", err_text(&e)));
+	space_remove(&f->space);
+	fabric_free(f);
+}

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rtnetlink messages and the socket that carries them. */
+#include "netd/nl.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MESSAGE_MAX   1024
+#define ANSWER_BYTES  32768
+#define DUMP_RESTARTS 3
+/* Marks our routes among those of the kernel (the range for others than the kernel begins at 192).
+ */
+#define ROUTE_PROTO   213
+
+int
+nl_open(struct nl *s, struct err *e)
+{
+	struct sockaddr_nl any = {.nl_family = AF_NETLINK};
+	const int one = 1;
+
+	s->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (s->fd < 0)
+		return err_set(e, -errno, "netlink: %m");
+	if (bind(s->fd, (struct sockaddr *)&any, sizeof(any)) < 0) {
+		int r = err_set(e, -errno, "netlink: %m");
+
+		nl_close(s);
+		return r;
+	}
+	/* Short acknowledgements, with the kernel's reason. */
+	(void)setsockopt(s->fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
+	(void)setsockopt(s->fd, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
+	s->seq = 1;
+	s->n = s->last = 0;
+	s->count = 0;
+	s->r = 0;
+	return 0;
+}
+
+void
+nl_close(struct nl *s)
+{
+	if (s->fd >= 0)
+		(void)close(s->fd);
+	s->fd = -1;
+}
+
+/* -- batches -- */
+
+static struct nlmsghdr *
+begin(struct nl *s, uint16_t type, uint16_t flags)
+{
+	struct nlmsghdr *h;
+
+	if (NL_BATCH_BYTES - s->n < MESSAGE_MAX) {
+		s->r = -EMSGSIZE;
+		return NULL;
+	}
+	h = mnl_nlmsg_put_header(s->buf + s->n);
+	h->nlmsg_type = type;
+	h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags);
+	h->nlmsg_seq = s->seq++;
+	return h;
+}
+
+static void
+end(struct nl *s, struct nlmsghdr *h)
+{
+	/* Only the last message is acknowledged; failures always are. */
+	if (s->count > 0) {
+		struct nlmsghdr *before = (struct nlmsghdr *)(void *)(s->buf + s->last);
+
+		before->nlmsg_flags &= (uint16_t)~NLM_F_ACK;
+	}
+	s->last = s->n;
+	s->n += MNL_ALIGN(h->nlmsg_len);
+	s->count++;
+}
+
+static struct nlmsghdr *
+begin_link(struct nl *s, uint16_t type, uint16_t flags, int index, bool up)
+{
+	struct nlmsghdr *h = begin(s, type, flags);
+	struct ifinfomsg *m;
+
+	if (!h)
+		return NULL;
+	m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	m->ifi_index = index;
+	if (up)
+		m->ifi_flags = m->ifi_change = IFF_UP;
+	return h;
+}
+
+/* Attributes of a message by type; those above are of no interest. */
+#define ATTRS_MAX 63
+
+static int
+collect(const struct nlattr *attr, void *user)
+{
+	const struct nlattr **table = user;
+
+	if (mnl_attr_get_type(attr) <= ATTRS_MAX)
+		table[mnl_attr_get_type(attr)] = attr;
+	return MNL_CB_OK;
+}
+
+/* A text attribute, which the kernel ends with a zero. */
+static const char *
+text_of(const struct nlattr *attr)
+{
+	return attr ? mnl_attr_get_str(attr) : "";
+}
+
+/* The kernel's own words on a failure, from the attributes after the error. */
+static void
+read_reason(const struct nlmsghdr *h, char *dst, size_t size)
+{
+	const struct nlattr *attrs[ATTRS_MAX + 1] = {NULL};
+
+	dst[0] = 0;
+	if (!(h->nlmsg_flags & NLM_F_ACK_TLVS))
+		return;
+	(void)mnl_attr_parse(h, sizeof(struct nlmsgerr), collect, attrs);
+	(void)snprintf(dst, size, "%s", text_of(attrs[NLMSGERR_ATTR_MSG]));
+}
+
+/* True with the answer to the last message. */
+static bool
+read_acks(struct nl *s, char *bytes, int n, uint32_t last)
+{
+	bool done = false;
+
+	for (struct nlmsghdr *h = (struct nlmsghdr *)(void *)bytes; mnl_nlmsg_ok(h, n);
+	     h = mnl_nlmsg_next(h, &n)) {
+		const struct nlmsgerr *answer = mnl_nlmsg_get_payload(h);
+
+		if (h->nlmsg_type != NLMSG_ERROR)
+			continue;
+		if (answer->error && s->r == 0) {
+			s->r = answer->error;
+			read_reason(h, s->why, sizeof(s->why));
+		}
+		done |= h->nlmsg_seq == last;
+	}
+	return done;
+}
+
+int
+nl_commit(struct nl *s, struct err *e)
+{
+	char bytes[ANSWER_BYTES] __attribute__((aligned(8)));
+	uint32_t last = s->seq - 1;
+	int r = s->r;
+
+	if (r == 0 && s->count > 0) {
+		ssize_t n = send(s->fd, s->buf, s->n, 0);
+
+		s->why[0] = 0;
+		while (n >= 0) {
+			n = recv(s->fd, bytes, sizeof(bytes), 0);
+			if (n < 0 && errno == EINTR)
+				n = 0;
+			else if (n > 0 && read_acks(s, bytes, (int)n, last))
+				break;
+		}
+		r = n < 0 ? -errno : s->r;
+	}
+	s->n = s->last = 0;
+	s->count = 0;
+	s->r = 0;
+	if (r < 0)
+		return err_set(e, r, "%s%s%s", s->why, s->why[0] ? ": " : "", strerror(-r));
+	return 0;
+}
+
+/* -- links -- */
+
+void
+nl_put_bridge(struct nl *s, int index, const char *name)
+{
+	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, index, true);
+	struct nlattr *info, *data;
+
+	if (!h)
+		return;
+	mnl_attr_put_strz(h, IFLA_IFNAME, name);
+	mnl_attr_put_u32(h, IFLA_GROUP, NL_GROUP_LIVE);
+	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
+	mnl_attr_put_strz(h, IFLA_INFO_KIND, "bridge");
+	data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
+	mnl_attr_put_u8(h, IFLA_BR_MCAST_SNOOPING, 0);
+	mnl_attr_put_u32(h, IFLA_BR_FORWARD_DELAY, 0);
+	mnl_attr_nest_end(h, data);
+	mnl_attr_nest_end(h, info);
+	end(s, h);
+}
+
+void
+nl_put_veth(struct nl *s, int index, const char *name, int master, int peer_index, const char *peer,
+	    const uint8_t mac[6], int ns_fd)
+{
+	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, index, true);
+	struct nlattr *info, *data, *other;
+	struct ifinfomsg *m;
+
+	if (!h)
+		return;
+	mnl_attr_put_strz(h, IFLA_IFNAME, name);
+	/* The default is a queue for each possible CPU, which costs memory and gains nothing. */
+	mnl_attr_put_u32(h, IFLA_NUM_TX_QUEUES, 1);
+	mnl_attr_put_u32(h, IFLA_NUM_RX_QUEUES, 1);
+	mnl_attr_put_u32(h, IFLA_MASTER, (uint32_t)master);
+	mnl_attr_put_u32(h, IFLA_GROUP, NL_GROUP_LIVE);
+	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
+	mnl_attr_put_strz(h, IFLA_INFO_KIND, "veth");
+	data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
+	other = mnl_attr_nest_start(h, VETH_INFO_PEER);
+	/* It cannot be made up at once: the kernel opens it before the pair is tied. */
+	m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	m->ifi_index = peer_index;
+	mnl_attr_put_strz(h, IFLA_IFNAME, peer);
+	mnl_attr_put_u32(h, IFLA_NUM_TX_QUEUES, 1);
+	mnl_attr_put_u32(h, IFLA_NUM_RX_QUEUES, 1);
+	mnl_attr_put(h, IFLA_ADDRESS, 6, mac);
+	mnl_attr_put_u32(h, IFLA_NET_NS_FD, (uint32_t)ns_fd);
+	mnl_attr_nest_end(h, other);
+	mnl_attr_nest_end(h, data);
+	mnl_attr_nest_end(h, info);
+	end(s, h);
+}
+
+void
+nl_put_alias(struct nl *s, int index, const char *alias)
+{
+	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, 0, index, false);
+
+	if (!h)
+		return;
+	mnl_attr_put_strz(h, IFLA_IFALIAS, alias);
+	end(s, h);
+}
+
+void
+nl_put_group(struct nl *s, int index, uint32_t group)
+{
+	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, 0, index, false);
+
+	if (!h)
+		return;
+	mnl_attr_put_u32(h, IFLA_GROUP, group);
+	end(s, h);
+}
+
+void
+nl_put_delete_group(struct nl *s, uint32_t group)
+{
+	struct nlmsghdr *h = begin_link(s, RTM_DELLINK, 0, 0, false);
+
+	if (!h)
+		return;
+	mnl_attr_put_u32(h, IFLA_GROUP, group);
+	end(s, h);
+}
+
+void
+nl_put_up(struct nl *s, int index)
+{
+	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, 0, index, true);
+	struct nlattr *spec, *inet6;
+
+	if (!h)
+		return;
+	spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
+	inet6 = mnl_attr_nest_start(h, AF_INET6);
+	mnl_attr_put_u8(h, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	mnl_attr_nest_end(h, inet6);
+	mnl_attr_nest_end(h, spec);
+	end(s, h);
+}
+
+/* -- addresses and routes -- */
+
+void
+nl_put_address(struct nl *s, int index, uint32_t ip, unsigned bits)
+{
+	struct nlmsghdr *h = begin(s, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
+	struct ifaddrmsg *m;
+
+	if (!h)
+		return;
+	m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	m->ifa_family = AF_INET;
+	m->ifa_prefixlen = (uint8_t)bits;
+	m->ifa_index = (uint32_t)index;
+	mnl_attr_put_u32(h, IFA_LOCAL, htonl(ip));
+	mnl_attr_put_u32(h, IFA_ADDRESS, htonl(ip));
+	mnl_attr_put_u32(h, IFA_BROADCAST, htonl(ip | ~netd_mask(bits)));
+	end(s, h);
+}
+
+static struct nlmsghdr *
+begin_route(struct nl *s, uint16_t type, uint16_t flags, uint32_t ip, unsigned bits)
+{
+	struct nlmsghdr *h = begin(s, type, flags);
+	struct rtmsg *m;
+
+	if (!h)
+		return NULL;
+	m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	m->rtm_family = AF_INET;
+	m->rtm_dst_len = (uint8_t)bits;
+	m->rtm_table = RT_TABLE_MAIN;
+	m->rtm_protocol = ROUTE_PROTO;
+	m->rtm_type = RTN_UNICAST;
+	if (bits)
+		mnl_attr_put_u32(h, RTA_DST, htonl(ip));
+	return h;
+}
+
+void
+nl_put_route(struct nl *s, uint32_t ip, unsigned bits, uint32_t via)
+{
+	struct nlmsghdr *h = begin_route(s, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, ip, bits);
+
+	if (!h)
+		return;
+	mnl_attr_put_u32(h, RTA_GATEWAY, htonl(via));
+	end(s, h);
+}
+
+/* -- reading -- */
+
+typedef void message_fn(void *user, const struct nlmsghdr *h);
+
+/* A whole dump, begun again when the kernel says that it changed meanwhile. */
+static int
+dump(struct nl *s, uint16_t type, uint8_t family, message_fn *fn, void *user, bool *ret_again)
+{
+	struct {
+		struct nlmsghdr h;
+		struct ifinfomsg m;
+	} ask = {{sizeof(ask), type, NLM_F_REQUEST | NLM_F_DUMP, s->seq++, 0}, {0}};
+	char bytes[ANSWER_BYTES] __attribute__((aligned(8)));
+
+	ask.m.ifi_family = family;
+	*ret_again = false;
+	if (send(s->fd, &ask, sizeof(ask), 0) < 0)
+		return -errno;
+	for (;;) {
+		ssize_t got = recv(s->fd, bytes, sizeof(bytes), 0);
+		int n = (int)got;
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		for (struct nlmsghdr *h = (struct nlmsghdr *)(void *)bytes; mnl_nlmsg_ok(h, n);
+		     h = mnl_nlmsg_next(h, &n)) {
+			if (h->nlmsg_flags & NLM_F_DUMP_INTR)
+				*ret_again = true;
+			if (h->nlmsg_type == NLMSG_DONE)
+				return 0;
+			if (h->nlmsg_type == NLMSG_ERROR)
+				return ((struct nlmsgerr *)mnl_nlmsg_get_payload(h))->error;
+			fn(user, h);
+		}
+	}
+}
+
+struct link_walk {
+	nl_link_fn *fn;
+	void *user;
+};
+
+static struct nl_link
+read_link(const struct nlmsghdr *h)
+{
+	const struct ifinfomsg *m = mnl_nlmsg_get_payload(h);
+	const struct nlattr *attrs[ATTRS_MAX + 1] = {NULL};
+
+	(void)mnl_attr_parse(h, sizeof(*m), collect, attrs);
+	return (struct nl_link){
+		.index = m->ifi_index,
+		.name = text_of(attrs[IFLA_IFNAME]),
+		.alias = text_of(attrs[IFLA_IFALIAS]),
+		.operstate = attrs[IFLA_OPERSTATE] ? mnl_attr_get_u8(attrs[IFLA_OPERSTATE]) : 0,
+	};
+}
+
+static void
+on_link(void *user, const struct nlmsghdr *h)
+{
+	const struct link_walk *walk = user;
+	struct nl_link link;
+
+	if (h->nlmsg_type != RTM_NEWLINK)
+		return;
+	link = read_link(h);
+	walk->fn(walk->user, &link);
+}
+
+int
+nl_links(struct nl *s, nl_link_fn *fn, void *user, struct err *e)
+{
+	struct link_walk walk = {fn, user};
+	bool again = true;
+	int r = 0;
+
+	/* A link may be told twice then; the callers bear it. */
+	for (unsigned i = 0; r == 0 && again && i < DUMP_RESTARTS; i++)
+		r = dump(s, RTM_GETLINK, AF_UNSPEC, on_link, &walk, &again);
+	return r < 0 ? err_set(e, r, "list of links: %s", strerror(-r)) : 0;
+}
+
+int
+nl_operstate(struct nl *s, int index)
+{
+	char bytes[ANSWER_BYTES] __attribute__((aligned(8)));
+	struct {
+		struct nlmsghdr h;
+		struct ifinfomsg m;
+	} ask = {{sizeof(ask), RTM_GETLINK, NLM_F_REQUEST, s->seq++, 0}, {.ifi_index = index}};
+	const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)bytes;
+	ssize_t n = send(s->fd, &ask, sizeof(ask), 0);
+
+	if (n >= 0)
+		n = recv(s->fd, bytes, sizeof(bytes), 0);
+	if (n < 0)
+		return -errno;
+	if (h->nlmsg_type == NLMSG_ERROR)
+		return ((const struct nlmsgerr *)mnl_nlmsg_get_payload(h))->error;
+	return h->nlmsg_type == RTM_NEWLINK ? (int)read_link(h).operstate : -EBADMSG;
+}
+
+static void
+on_route(void *user, const struct nlmsghdr *h)
+{
+	const struct rtmsg *m = mnl_nlmsg_get_payload(h);
+	const struct nlattr *attrs[ATTRS_MAX + 1] = {NULL};
+	struct nl *s = user;
+	struct nlmsghdr *gone;
+	uint32_t ip;
+
+	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_protocol != ROUTE_PROTO ||
+	    m->rtm_table != RT_TABLE_MAIN || NL_BATCH_BYTES - s->n < MESSAGE_MAX)
+		return;
+	(void)mnl_attr_parse(h, sizeof(*m), collect, attrs);
+	ip = attrs[RTA_DST] ? ntohl(mnl_attr_get_u32(attrs[RTA_DST])) : 0;
+	gone = begin_route(s, RTM_DELROUTE, 0, ip, m->rtm_dst_len);
+	if (gone)
+		end(s, gone);
+}
+
+int
+nl_clear_routes(struct nl *s, struct err *e)
+{
+	bool again = true;
+	int r = 0;
+
+	/* As many at a time as a batch holds, until there are none. */
+	while (r == 0) {
+		r = dump(s, RTM_GETROUTE, AF_INET, on_route, s, &again);
+		if (r < 0)
+			return err_set(e, r, "list of routes: %s", strerror(-r));
+		if (s->count == 0)
+			break;
+		r = nl_commit(s, e);
+	}
+	return r;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NETD_NL_H
+#define NETD_NL_H
+
+/*
+ * rtnetlink: messages collected into one batch, sent with one call, and their answers. The kernel
+ * answers within the call, so nothing here waits. A socket belongs to the network namespace that
+ * it was opened in.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "netd/request.h"
+#include "util/attr.h"
+#include "util/err.h"
+
+#define NL_BATCH_BYTES 16384
+
+/* Link groups: all that is ours, and what is to be deleted with the next nl_put_delete_group. */
+#define NL_GROUP_LIVE 0x64630001u
+#define NL_GROUP_GONE 0x64630002u
+
+struct nl {
+	int fd;
+	uint32_t seq;
+	unsigned count; /* messages of the batch */
+	size_t n, last;
+	int r; /* the first failure of the batch */
+	char why[96];
+	char buf[NL_BATCH_BYTES];
+};
+
+/* A link as a dump shows it. */
+struct nl_link {
+	int index;
+	const char *name;
+	const char *alias; /* "" when it has none */
+	unsigned operstate;
+};
+
+typedef void nl_link_fn(void *user, const struct nl_link *link);
+
+/* In the namespace that the thread is in. 0 or a negative errno. */
+int nl_open(struct nl *s, struct err *e) A_NODISCARD;
+void nl_close(struct nl *s);
+/* Send what was put. 0, or the first failure with the kernel's text; the other messages of the
+ * batch were carried out all the same. */
+int nl_commit(struct nl *s, struct err *e) A_NODISCARD;
+
+/* A batch holds a few dozen messages; one that does not fit is told by nl_commit as -EMSGSIZE. */
+void nl_put_bridge(struct nl *s, int index, const char *name);
+/* A veth pair: `name` is up, a port of `master`; the other end, `peer`, lies in the namespace
+ * `ns_fd` and stays down. */
+void nl_put_veth(struct nl *s, int index, const char *name, int master, int peer_index,
+		 const char *peer, const uint8_t mac[6], int ns_fd);
+void nl_put_alias(struct nl *s, int index, const char *alias);
+void nl_put_group(struct nl *s, int index, uint32_t group);
+void nl_put_delete_group(struct nl *s, uint32_t group);
+/* Up, without an IPv6 address. */
+void nl_put_up(struct nl *s, int index);
+void nl_put_address(struct nl *s, int index, uint32_t ip, unsigned bits);
+/* To ip/bits by way of `via`; replaces the one that is there. */
+void nl_put_route(struct nl *s, uint32_t ip, unsigned bits, uint32_t via);
+
+/* Every link of the namespace. 0 or a negative errno. */
+int nl_links(struct nl *s, nl_link_fn *fn, void *user, struct err *e) A_NODISCARD;
+/* IFLA_OPERSTATE of a link, or a negative errno (-ENODEV: there is none). */
+int nl_operstate(struct nl *s, int index) A_NODISCARD;
+/* Delete all routes that nl_put_route has made in this namespace. 0 or a negative errno. */
+int nl_clear_routes(struct nl *s, struct err *e) A_NODISCARD;
+
+#endif

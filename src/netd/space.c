@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Network namespaces and their names. */
+#include "netd/space.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "netd/nl.h"
+#include "util/file.h"
+
+#define SELF "/proc/thread-self/ns/net"
+
+struct setting {
+	const char *key, *value;
+};
+
+/* Of every namespace. A new one takes over much of what the host has set, so nothing is left to
+ * chance. */
+static const struct setting common[] = {
+	{"net/ipv6/conf/all/disable_ipv6", "1"},
+	{"net/ipv6/conf/default/disable_ipv6", "1"},
+	/* Bridges are bridges: no rules for routers on what they carry. */
+	{"net/bridge/bridge-nf-call-iptables", "0"},
+	{"net/bridge/bridge-nf-call-arptables", "0"},
+	{"net/ipv4/ip_forward", "0"},
+	{"net/ipv4/conf/all/rp_filter", "0"},
+	{"net/ipv4/conf/default/rp_filter", "0"},
+	/* An address is answered for only on its own LAN. */
+	{"net/ipv4/conf/all/arp_ignore", "1"},
+	{"net/ipv4/conf/all/arp_announce", "2"},
+	{"net/ipv4/conf/all/accept_redirects", "0"},
+	{"net/ipv4/conf/default/accept_redirects", "0"},
+	{"net/ipv4/conf/all/send_redirects", "0"},
+	{"net/ipv4/conf/default/send_redirects", "0"},
+};
+
+static const struct persona {
+	unsigned ttl, timestamps, scaling, sack, ecn;
+	const char *rmem;
+} personas[NETD_PERSONA_COUNT] = {
+#define PERSONA(name, word, tl, ts, ws, sk, ec, rm)                                                \
+	[NETD_PERSONA_##name] = {tl, ts, ws, sk, ec, rm},
+#include "netd/persona.def"
+#undef PERSONA
+};
+
+void
+space_name(const struct netd_id *topology, const struct netd_id *decky, char dst[SPACE_NAME_SIZE])
+{
+	netd_id_text(topology, dst);
+	dst[ID_UUID_SIZE - 1] = '.';
+	netd_id_text(decky, dst + ID_UUID_SIZE);
+}
+
+int
+space_enter(int ns_fd)
+{
+	return setns(ns_fd, CLONE_NEWNET) < 0 ? -errno : 0;
+}
+
+void
+space_home(const struct space *s)
+{
+	/* In a decky's namespace the next request would hit the wrong network: better not to go on.
+	 */
+	if (space_enter(s->home) < 0)
+		abort();
+}
+
+int
+space_set(const char *key, const char *value)
+{
+	char path[160];
+	size_t n = strlen(value);
+	int fd, r = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/sys/%s", key);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, value, n) != (ssize_t)n)
+		r = errno ? -errno : -EIO;
+	(void)close(fd);
+	return r;
+}
+
+static int
+set_all(const struct setting *settings, size_t n, struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		int r = space_set(settings[i].key, settings[i].value);
+
+		/* What the kernel does not have needs not be switched off: IPv6, br_netfilter. */
+		if (r < 0 && !(r == -ENOENT && !strstr(settings[i].key, "ipv4")))
+			return err_set(e, r, "%s: %s", settings[i].key, strerror(-r));
+	}
+	return 0;
+}
+
+static int
+set_persona(const struct persona *p, struct err *e)
+{
+	char ttl[8], timestamps[4], scaling[4], sack[4], ecn[4];
+	const struct setting settings[] = {
+		{"net/ipv4/ip_default_ttl", ttl},
+		{"net/ipv4/tcp_timestamps", timestamps},
+		{"net/ipv4/tcp_window_scaling", scaling},
+		{"net/ipv4/tcp_sack", sack},
+		{"net/ipv4/tcp_ecn", ecn},
+		{"net/ipv4/tcp_rmem", p->rmem},
+	};
+
+	(void)snprintf(ttl, sizeof(ttl), "%u", p->ttl);
+	(void)snprintf(timestamps, sizeof(timestamps), "%u", p->timestamps);
+	(void)snprintf(scaling, sizeof(scaling), "%u", p->scaling);
+	(void)snprintf(sack, sizeof(sack), "%u", p->sack);
+	(void)snprintf(ecn, sizeof(ecn), "%u", p->ecn);
+	return set_all(settings, ARRAY_LEN(settings), e);
+}
+
+/* A new namespace with the common settings and its loopback up. The thread is in it afterwards. */
+static int
+make_blank(struct err *e)
+{
+	struct nl *nl = malloc(sizeof(*nl));
+	int fd = -1, r = 0;
+
+	if (!nl)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (unshare(CLONE_NEWNET) < 0)
+		r = err_set(e, -errno, "new network namespace: %m");
+	if (r == 0 && (fd = open(SELF, O_RDONLY | O_CLOEXEC)) < 0)
+		r = err_set(e, -errno, SELF ": %m");
+	if (r == 0)
+		r = set_all(common, ARRAY_LEN(common), e);
+	if (r == 0 && (r = nl_open(nl, e)) == 0) {
+		nl_put_up(nl, 1);
+		r = nl_commit(nl, e);
+		nl_close(nl);
+	}
+	free(nl);
+	if (r < 0 && fd >= 0)
+		(void)close(fd);
+	return r < 0 ? r : fd;
+}
+
+static int
+path_of(const struct space *s, const char *name, char path[SPACE_PATH_SIZE])
+{
+	return snprintf(path, SPACE_PATH_SIZE, "%s/%s", s->dir, name) < SPACE_PATH_SIZE
+		       ? 0
+		       : -ENAMETOOLONG;
+}
+
+static int
+pin(const struct space *s, const char *name, int ns_fd, struct err *e)
+{
+	char path[SPACE_PATH_SIZE], source[40];
+	int fd, r = path_of(s, name, path);
+
+	if (r < 0)
+		return err_set(e, r, "%s: the path is too long", name);
+	fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_set(e, -errno, "%s: %m", path);
+	(void)close(fd);
+	(void)snprintf(source, sizeof(source), "/proc/self/fd/%d", ns_fd);
+	if (mount(source, path, NULL, MS_BIND, NULL) < 0) {
+		r = err_set(e, -errno, "%s: cannot keep a namespace here: %m", path);
+		(void)unlink(path);
+	}
+	return r;
+}
+
+int
+space_find(const struct space *s, const char *name)
+{
+	char path[SPACE_PATH_SIZE];
+	struct statfs fs;
+	int fd, r = path_of(s, name, path);
+
+	if (r < 0)
+		return r;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	/* After a reboot the file is there, but no namespace on it. */
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == NSFS_MAGIC)
+		return fd;
+	(void)close(fd);
+	return -ENOENT;
+}
+
+void
+space_drop(const struct space *s, const char *name)
+{
+	char path[SPACE_PATH_SIZE];
+
+	if (path_of(s, name, path) < 0)
+		return;
+	(void)umount2(path, MNT_DETACH);
+	(void)unlink(path);
+}
+
+int
+space_make(struct space *s, const char *name, enum netd_persona persona, struct err *e)
+{
+	int fd = space_find(s, name), r = 0;
+
+	if (fd >= 0)
+		r = space_enter(fd);
+	else if (s->nstock > 0)
+		r = space_enter(fd = s->stock[--s->nstock]);
+	else
+		r = fd = make_blank(e);
+	if (r < 0 && fd < 0)
+		return r;
+	r = r < 0 ? err_set(e, r, "cannot enter: %s", strerror(-r))
+		  : set_persona(&personas[persona], e);
+	space_home(s);
+	if (r == 0) {
+		int there = space_find(s, name);
+
+		if (there >= 0)
+			(void)close(there);
+		else
+			r = pin(s, name, fd, e);
+	}
+	if (r == 0)
+		return fd;
+	(void)close(fd);
+	return r;
+}
+
+bool
+space_fill(struct space *s)
+{
+	int fd;
+
+	if (s->nstock == SPACE_STOCK)
+		return true;
+	fd = make_blank(NULL);
+	space_home(s);
+	if (fd < 0)
+		return true;
+	s->stock[s->nstock++] = fd;
+	return s->nstock == SPACE_STOCK;
+}
+
+int
+space_each(const struct space *s, space_each_fn *fn, void *user, struct err *e)
+{
+	DIR *dir = opendir(s->dir);
+	const struct dirent *entry;
+
+	if (!dir)
+		return err_set(e, -errno, "%s: %m", s->dir);
+	while ((entry = readdir(dir))) {
+		int fd;
+
+		if (entry->d_name[0] == '.' || strcmp(entry->d_name, SPACE_FABRIC) == 0)
+			continue;
+		fd = space_find(s, entry->d_name);
+		if (fd < 0) {
+			space_drop(s, entry->d_name);
+			continue;
+		}
+		(void)close(fd);
+		fn(user, entry->d_name);
+	}
+	(void)closedir(dir);
+	return 0;
+}
+
+int
+space_open(struct space *s, const char *dir, struct err *e)
+{
+	int r;
+
+	*s = (struct space){.home = -1};
+	if (sv_copy(sv_from(dir), s->dir, sizeof(s->dir)) < 0)
+		return err_set(e, -ENAMETOOLONG, "%s: the path is too long", dir);
+	r = file_mkdirs(dir, 0700, e);
+	if (r < 0)
+		return r;
+	s->home = space_find(s, SPACE_FABRIC);
+	if (s->home >= 0) {
+		r = space_enter(s->home);
+		return r < 0 ? err_set(e, r, "%s/" SPACE_FABRIC ": %s", dir, strerror(-r)) : 0;
+	}
+	r = s->home = make_blank(e);
+	return r < 0 ? r : pin(s, SPACE_FABRIC, s->home, e);
+}
+
+void
+space_close(struct space *s)
+{
+	while (s->nstock > 0)
+		(void)close(s->stock[--s->nstock]);
+	if (s->home >= 0)
+		(void)close(s->home);
+	s->home = -1;
+}
+
+void
+space_remove(struct space *s)
+{
+	space_drop(s, SPACE_FABRIC);
+	(void)rmdir(s->dir);
+	space_close(s);
+}

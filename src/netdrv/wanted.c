@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a topology to things of the network. */
+#include "netdrv/wanted.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "netdrv/routes.h"
+#include "topology/addr.h"
+#include "topology/catalog.h"
+#include "util/json.h"
+
+static const struct {
+	const char *kind;
+	uint32_t oui;
+} vendors[] = {
+#define VENDOR(kind, oui, whose) {kind, oui},
+#include "netdrv/vendors.def"
+#undef VENDOR
+};
+
+int
+things_add(struct things *t, const struct netd_thing *thing)
+{
+	if (t->n == t->cap) {
+		size_t cap = t->cap ? t->cap * 2 : 16;
+		struct netd_thing *v = realloc(t->v, cap * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		t->v = v;
+		t->cap = cap;
+	}
+	t->v[t->n++] = *thing;
+	return 0;
+}
+
+void
+things_fini(struct things *t)
+{
+	free(t->v);
+	*t = (struct things){0};
+}
+
+struct netd_thing *
+things_find(const struct things *t, const struct netd_id *decky, const struct netd_id *lan)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if ((!decky || netd_id_eq(&t->v[i].decky, decky)) &&
+		    (!lan || netd_id_eq(&t->v[i].lan, lan)))
+			return &t->v[i];
+	return NULL;
+}
+
+void
+wanted_fini(struct wanted *w)
+{
+	things_fini(&w->lans);
+	things_fini(&w->deckies);
+	things_fini(&w->nics);
+	things_fini(&w->routes);
+}
+
+/* FNV-1a, finished so that every bit counts. */
+static uint64_t
+digest(uint64_t h, const void *bytes, size_t n)
+{
+	const uint8_t *p = bytes;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ p[i]) * 0x100000001b3ull;
+	return h;
+}
+
+static uint64_t
+finish(uint64_t h)
+{
+	h ^= h >> 33;
+	h *= 0xff51afd7ed558ccdull;
+	return h ^ h >> 33;
+}
+
+#define DIGEST_START 0xcbf29ce484222325ull
+
+static const char *
+os_of(const char *archetype)
+{
+	const char *os = json_get_text(catalog_archetype(archetype), "nmap_os");
+
+	return os ? os : "linux";
+}
+
+/* How many vendors a kind has, or the nth one's number. */
+static size_t
+vendors_of(const char *kind, size_t nth, uint32_t *ret_oui)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(vendors); i++) {
+		if (strcmp(vendors[i].kind, kind) != 0)
+			continue;
+		if (n++ == nth)
+			*ret_oui = vendors[i].oui;
+	}
+	return n;
+}
+
+/* The vendor is the decky's, the rest the interface's. */
+static void
+make_mac(const char *archetype, struct netd_thing *nic)
+{
+	uint64_t machine = finish(digest(DIGEST_START, nic->decky.b, sizeof(nic->decky.b)));
+	uint64_t own = digest(DIGEST_START, nic->decky.b, sizeof(nic->decky.b));
+	const char *kind = archetype;
+	uint32_t oui = 0;
+	size_t n = vendors_of(kind, SIZE_MAX, &oui);
+
+	if (n == 0) {
+		kind = os_of(archetype);
+		n = vendors_of(kind, SIZE_MAX, &oui);
+	}
+	(void)vendors_of(kind, (size_t)(machine % n), &oui);
+	own = finish(digest(own, nic->lan.b, sizeof(nic->lan.b)));
+	for (unsigned i = 0; i < 3; i++) {
+		nic->mac[i] = (uint8_t)(oui >> (16 - 8 * i));
+		nic->mac[3 + i] = (uint8_t)(own >> (8 * i));
+	}
+}
+
+static int
+add_lan(struct wanted *w, const struct topo_lan *lan)
+{
+	struct netd_thing thing = {.topology = w->topology, .flags = lan->is_dmz ? NETD_DMZ : 0};
+	struct cidr subnet;
+
+	if (netd_id_parse(sv_from(lan->id), &thing.lan) < 0 ||
+	    cidr_parse(lan->subnet, 16, 29, &subnet) < 0)
+		return -EBADMSG;
+	thing.ip = subnet.base;
+	thing.bits = (uint8_t)subnet.bits;
+	return things_add(&w->lans, &thing);
+}
+
+static int
+add_decky(struct wanted *w, const struct topo *t, const struct topo_decky *d)
+{
+	struct netd_thing thing = {.topology = w->topology};
+
+	if (topo_degree(t, d->uuid) == 0)
+		return 0;
+	if (netd_id_parse(sv_from(d->uuid), &thing.decky) < 0)
+		return -EBADMSG;
+	thing.persona = (uint8_t)netd_persona_find(os_of(d->archetype));
+	thing.flags = d->forwards_l3 ? NETD_FORWARD : 0;
+	return things_add(&w->deckies, &thing);
+}
+
+static int
+add_nic(struct wanted *w, const struct topo *t, const struct topo_edge *edge)
+{
+	const struct topo_decky *d = topo_decky_by_uuid(t, edge->decky_uuid);
+	struct netd_thing thing = {.topology = w->topology};
+	const struct netd_thing *lan;
+
+	if (!d || netd_id_parse(sv_from(edge->decky_uuid), &thing.decky) < 0 ||
+	    netd_id_parse(sv_from(edge->lan_id), &thing.lan) < 0 ||
+	    ip_parse(edge->ip, &thing.ip) < 0)
+		return -EBADMSG;
+	lan = things_find(&w->lans, NULL, &thing.lan);
+	if (!lan)
+		return -EBADMSG;
+	thing.bits = lan->bits;
+	make_mac(d->archetype, &thing);
+	return things_add(&w->nics, &thing);
+}
+
+/* A decky's mark: whatever of it the lines of a list do not show. */
+static void
+set_mark(const struct wanted *w, struct netd_thing *decky)
+{
+	uint64_t h = digest(DIGEST_START, &decky->flags, sizeof(decky->flags));
+
+	for (size_t i = 0; i < w->routes.n; i++) {
+		const struct netd_thing *route = &w->routes.v[i];
+
+		if (!netd_id_eq(&route->decky, &decky->decky))
+			continue;
+		h = digest(h, &route->ip, sizeof(route->ip));
+		h = digest(h, &route->bits, sizeof(route->bits));
+		h = digest(h, &route->via, sizeof(route->via));
+	}
+	decky->mark = finish(h) | 1;
+}
+
+int
+wanted_from(const char *topology_id, const struct topo *t, struct wanted *ret)
+{
+	int r;
+
+	*ret = (struct wanted){0};
+	r = netd_id_parse(sv_from(topology_id), &ret->topology);
+	for (size_t i = 0; r == 0 && t && i < t->nlans; i++)
+		r = add_lan(ret, &t->lans[i]);
+	for (size_t i = 0; r == 0 && t && i < t->ndeckies; i++)
+		r = add_decky(ret, t, &t->deckies[i]);
+	for (size_t i = 0; r == 0 && t && i < t->nedges; i++)
+		r = add_nic(ret, t, &t->edges[i]);
+	if (r == 0)
+		r = routes_fill(ret);
+	for (size_t i = 0; r == 0 && i < ret->deckies.n; i++)
+		set_mark(ret, &ret->deckies.v[i]);
+	return r;
+}

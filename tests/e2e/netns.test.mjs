@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// Real networks: what an attacker in the DMZ sees of them with the attackers' own tools, what mutations change on the wire, and that nothing
+// is left behind.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { Api } from './lib/api.mjs';
+import { Fabric, cannot } from './lib/fabric.mjs';
+import { Suite, eventually } from './lib/suite.mjs';
+
+const why = cannot();
+let suite, api, fabric, topology, attacker;
+
+before(async () => {
+  if (why) return;
+  suite = await Suite.start({ DECNET_NET_DRIVER: 'netns' });
+  api = await Api.admin(suite);
+  fabric = new Fabric(suite);
+});
+
+after(async () => {
+  attacker?.leave();
+  await suite?.stop();
+});
+
+const check = (name, fn) => test(name, { skip: why ?? false }, fn);
+
+async function detail() {
+  return api.expect(200, 'GET', `/topologies/${topology.id}`);
+}
+
+async function mutate(op, payload) {
+  const { mutation_id } = await api.expect(202, 'POST', `/topologies/${topology.id}/mutations`, { op, payload });
+  return eventually(`${op} has ended`, async () => {
+    const list = await api.expect(200, 'GET', `/topologies/${topology.id}/mutations?limit=500`);
+    const m = list.data.find((x) => x.id === mutation_id);
+    return ['applied', 'failed', 'cancelled'].includes(m.state) ? m : null;
+  });
+}
+
+async function applied(op, payload) {
+  const m = await mutate(op, payload);
+  assert.equal(m.state, 'applied', m.reason);
+}
+
+async function status(wanted) {
+  await eventually(`the topology is ${wanted}`, async () => (await detail()).topology.status === wanted);
+}
+
+/** What the API says a LAN has: Map of address to decky. */
+async function wantedOn(lanName) {
+  const d = await detail();
+  const lan = d.lans.find((l) => l.name === lanName);
+  const names = new Map(d.deckies.map((x) => [x.uuid, x.name]));
+  return new Map(d.edges.filter((e) => e.lan_id === lan.id).map((e) => [e.ip, names.get(e.decky_uuid)]));
+}
+
+/** The wire and the API agree on the LAN the attacker is on. */
+async function agree(lanName, cidr) {
+  const wanted = await wantedOn(lanName);
+  const seen = await attacker.hosts(cidr);
+  assert.deepEqual([...seen.keys()].sort(), [...wanted.keys()].sort());
+  for (const nic of fabric.nics()) if (seen.has(nic.ip)) assert.equal(seen.get(nic.ip), nic.mac);
+}
+
+async function lan(name) {
+  return (await detail()).lans.find((l) => l.name === name);
+}
+
+async function address(decky, lanName) {
+  for (const [ip, name] of await wantedOn(lanName)) if (name === decky) return ip;
+  return null;
+}
+
+/** The subnet with another last number. */
+const within = (cidr, host) => cidr.replace(/\.0\/\d+$/, `.${host}`);
+
+check('a topology is deployed on real addresses and ports', async () => {
+  topology = await api.expect(201, 'POST', '/topologies/blank', { name: 'wire' });
+  let d = await detail();
+  const inner = await api.expect(201, 'POST', `/topologies/${topology.id}/lans`, { name: 'inner' });
+  const deep = await api.expect(201, 'POST', `/topologies/${topology.id}/lans`, { name: 'deep' });
+  const decky = async (name, services, lanIds, config = {}) => {
+    const made = await api.expect(201, 'POST', `/topologies/${topology.id}/deckies`, { name, services, decky_config: config });
+    for (const id of lanIds) await api.expect(201, 'POST', `/topologies/${topology.id}/edges`, { decky_uuid: made.uuid, lan_id: id });
+  };
+  const gateway = d.deckies.find((x) => x.name === 'dmz-gateway');
+  await api.expect(200, 'PATCH', `/topologies/${topology.id}/deckies/${gateway.uuid}`, { services: ['telnet'] });
+  await api.expect(201, 'POST', `/topologies/${topology.id}/edges`, { decky_uuid: gateway.uuid, lan_id: inner.id });
+  await decky('web-01', ['http'], [d.lans[0].id], { archetype: 'windows-server' });
+  await decky('db-01', ['redis', 'http'], [inner.id]);
+  await decky('hop-01', ['telnet'], [inner.id, deep.id], { forwards_l3: true });
+  await decky('vault-01', ['http'], [deep.id]);
+  await api.expect(202, 'POST', `/topologies/${topology.id}/deploy`);
+  await status('active');
+  d = await detail();
+  for (const x of d.deckies) {
+    assert.equal(x.state, 'running');
+    for (const e of x.endpoints) assert.ok(e.port < 10000 && !e.address.startsWith('127.'), JSON.stringify(e));
+  }
+  const hop = d.deckies.find((x) => x.name === 'hop-01');
+  assert.deepEqual(hop.endpoints.map((e) => e.lan).sort(), ['deep', 'inner']);
+  assert.equal(fabric.spaces().length, 5);
+  assert.equal(fabric.nics().length, 7);
+});
+
+check('an attacker in the DMZ sees exactly its hosts, with the vendors of their personas', async () => {
+  const dmz = await lan('dmz');
+  attacker = await fabric.attacker(dmz.id, `${within(dmz.subnet, 200)}/24`);
+  await agree('dmz', dmz.subnet);
+  const scan = await attacker.run('arp-scan', '--interface=eth0', '--plain', '--quiet', dmz.subnet);
+  const seen = scan.trim().split('\n').map((l) => l.split(/\s+/)[0]).sort();
+  assert.deepEqual(seen, [...(await wantedOn('dmz')).keys()].sort());
+  assert.match(await attacker.run('nmap', '-sn', '-n', dmz.subnet), /VMware|Microsoft|Hewlett/);
+});
+
+check('exactly the ports of their services are open, and the decoys answer', async () => {
+  const web = await address('web-01', 'dmz');
+  assert.deepEqual(await attacker.ports(web, '1-1024,6379,8080'), [80, 443]);
+  assert.deepEqual(await attacker.ports(await address('dmz-gateway', 'dmz'), '1-1024'), [23]);
+  assert.match(await attacker.run('curl', '-sS', '-i', '--max-time', '10', `http://${web}/`), /^HTTP\/1\.1 \d{3}/);
+});
+
+check('the inner networks are reached through the forwarding deckies, and only so', async () => {
+  const db = await address('db-01', 'inner');
+  const vault = await address('vault-01', 'deep');
+  assert.equal(await attacker.reaches(db, 6379), false);
+  for (const name of ['inner', 'deep'])
+    await attacker.run('ip', 'route', 'add', (await lan(name)).subnet, 'via', await address('dmz-gateway', 'dmz'));
+  assert.match(await attacker.run('redis-cli', '-h', db, 'info', 'server'), /redis_version/);
+  assert.match(await attacker.run('curl', '-sS', '-i', '--max-time', '10', `http://${vault}/`), /^HTTP\/1\.1 \d{3}/);
+  const hops = (await attacker.run('traceroute', '-n', '-I', '-q', '1', '-w', '2', vault)).trim().split('\n').slice(1).map((l) => l.trim().split(/\s+/)[1]);
+  assert.deepEqual(hops, [await address('dmz-gateway', 'dmz'), await address('hop-01', 'inner'), vault]);
+  // Not through a decky that does not forward.
+  await attacker.run('ip', 'route', 'replace', (await lan('inner')).subnet, 'via', await address('web-01', 'dmz'));
+  assert.equal(await attacker.reaches(db, 6379), false);
+  await attacker.run('ip', 'route', 'replace', (await lan('inner')).subnet, 'via', await address('dmz-gateway', 'dmz'));
+});
+
+check('nothing begins from a decky, whatever its namespace is used for', async () => {
+  const own = await attacker.run('ip', '-j', '-4', 'addr', 'show', 'eth0');
+  const target = JSON.parse(own)[0].addr_info[0].local;
+  const before = fabric.dropped();
+  for (const space of fabric.spaces()) {
+    const inside = (script) => {
+      try {
+        fabric.enter(space, 'timeout', '1', 'bash', '-c', script);
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    assert.equal(inside(`exec 3<>/dev/tcp/${target}/9`), false);
+    assert.equal(inside(`traceroute -n -I -m 1 -q 1 -w 1 ${target} | grep -q ' ms'`), false);
+    inside(`echo x >/dev/udp/${target}/9`);
+  }
+  assert.ok(fabric.dropped() > before, 'the fence has dropped nothing');
+});
+
+check('mutations change the wire', async () => {
+  const dmz = await lan('dmz');
+  await applied('add_decky', { name: 'late-01', lan: 'dmz', services: ['redis'] });
+  await agree('dmz', dmz.subnet);
+  const late = await address('late-01', 'dmz');
+  assert.match(await attacker.run('redis-cli', '-h', late, 'ping'), /PONG/);
+  await api.expect(201, 'POST', `/topologies/${topology.id}/deckies/late-01/services`, { name: 'telnet' });
+  assert.deepEqual(await attacker.ports(late, '1-1024,6379'), [23, 6379]);
+  await api.expect(200, 'DELETE', `/topologies/${topology.id}/deckies/late-01/services/redis`);
+  assert.deepEqual(await attacker.ports(late, '1-1024,6379'), [23]);
+  await applied('attach_decky', { decky: 'late-01', lan: 'deep' });
+  const deep = await address('late-01', 'deep');
+  assert.equal(await attacker.reaches(deep, 23), true);
+  await applied('detach_decky', { decky: 'late-01', lan: 'deep' });
+  assert.equal(await attacker.reaches(deep, 23), false);
+  await applied('remove_decky', { decky: 'late-01' });
+  await agree('dmz', dmz.subnet);
+  assert.equal(await attacker.reaches(late, 23), false);
+});
+
+check('a decky that stops forwarding closes the way, and opens it again', async () => {
+  const vault = await address('vault-01', 'deep');
+  assert.equal(await attacker.reaches(vault, 80), true);
+  await applied('update_decky', { decky: 'dmz-gateway', patch: { forwards_l3: false }, force: true });
+  assert.equal(await attacker.reaches(vault, 80), false);
+  await applied('update_decky', { decky: 'dmz-gateway', patch: { forwards_l3: true }, force: true });
+  assert.equal(await attacker.reaches(vault, 80), true);
+});
+
+check('LANs come and go', async () => {
+  await applied('add_lan', { name: 'extra' });
+  const extra = await lan('extra');
+  assert.ok(fabric.bridge(extra.id));
+  await applied('attach_decky', { decky: 'db-01', lan: 'extra' });
+  await applied('remove_lan', { name: 'extra' });
+  assert.equal(fabric.bridge(extra.id), undefined);
+});
+
+check('what dies is mended: decoy, mutator and netd, one after the other', async () => {
+  const dmz = await lan('dmz');
+  const web = await address('web-01', 'dmz');
+  for (const name of ['decnet-decoy', 'decnet-netd', 'decnet-mutator', 'decnet-netd', 'decnet-decoy']) {
+    await suite.kill(name);
+    await eventually(`web-01 answers after the end of ${name}`, () => attacker.reaches(web, 80));
+    await applied('add_decky', { name: 'phoenix', lan: 'dmz', services: ['http'] });
+    await agree('dmz', dmz.subnet);
+    await applied('remove_decky', { decky: 'phoenix' });
+  }
+  await agree('dmz', dmz.subnet);
+});
+
+check('what somebody else breaks is mended', async () => {
+  const dmz = await lan('dmz');
+  const web = await address('web-01', 'dmz');
+  fabric.enter('fabric', 'ip', 'link', 'delete', fabric.nics().find((n) => n.ip === web).port);
+  assert.equal(await attacker.reaches(web, 80), false);
+  // Any op is followed by a pass; the next pass comes within 30 s anyway.
+  await suite.kill('decnet-netd');
+  await eventually('web-01 is back on the wire', () => attacker.reaches(web, 80), 60000);
+  await agree('dmz', dmz.subnet);
+});
+
+check('teardown leaves nothing', async () => {
+  const web = await address('web-01', 'dmz');
+  await api.expect(202, 'POST', `/topologies/${topology.id}/teardown`);
+  await status('torn_down');
+  assert.deepEqual(fabric.spaces(), []);
+  assert.deepEqual(fabric.links(), []);
+  assert.equal(await attacker.reaches(web, 80), false);
+  const sockets = fabric.enter('fabric', 'ss', '-Htln');
+  assert.equal(sockets.trim(), '');
+});
+
+check('with the suite the fabric goes, too', async () => {
+  const dir = fabric.dir;
+  suite.process.kill('SIGTERM');
+  await suite.exited;
+  assert.equal(existsSync(dir), false);
+});
