@@ -62,6 +62,7 @@ struct http_h2_stream {
 
 static const struct http_via h2_via;
 static const struct http_stream_via h2_stream_via;
+static void stream_abort(struct http_stream *stream);
 
 static struct http_h2_stream *
 stream_of(struct list *link)
@@ -225,8 +226,11 @@ on_read(nghttp2_session *session, int32_t id, uint8_t *dst, size_t room, uint32_
 		if (s->ended)
 			*flags |= NGHTTP2_DATA_FLAG_EOF;
 	}
-	/* Some progress. */
-	if (n && s->state == STREAM_WRITE)
+	/* Some progress. What the application of a stream has written waits no longer than that,
+	 * either: it cannot see what is held back here. */
+	if (s->state == STREAM_OPEN && s->out.n == 0)
+		loop_timer_clear(&s->timer);
+	else if (n)
 		arm(s, HTTP_BODY_MS);
 	s->deferred = n == 0 && !s->ended;
 	return s->deferred ? NGHTTP2_ERR_DEFERRED : (ssize_t)n;
@@ -336,6 +340,9 @@ on_timer(struct loop_timer *t)
 
 	if (s->state == STREAM_READ) {
 		refuse(s, 408);
+	} else if (s->state == STREAM_OPEN) {
+		s->server->counters.timed_out++;
+		stream_abort(&s->stream);
 	} else if (s->ended && s->h) {
 		/* It takes nothing of its answer; the second time not even the reset. */
 		s->ended = false;
@@ -624,6 +631,8 @@ stream_writev(struct http_stream *stream, const struct iovec *iov, int n)
 	}
 	if (put == 0)
 		return -EAGAIN;
+	if (s->out.n == put)
+		arm(s, HTTP_BODY_MS);
 	if (s->deferred && nghttp2_session_resume_data(s->h->session, s->id) != 0)
 		return -EPIPE;
 	s->deferred = false;

@@ -12,7 +12,7 @@
 
 #include "util/clock.h"
 
-#define EVENTS_PER_TURN 64
+#define EVENTS_PER_TURN 256
 
 struct garbage {
 	void *obj;

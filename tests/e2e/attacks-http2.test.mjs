@@ -183,6 +183,18 @@ test('frames that are none: the session ends with its reason', async () => {
   }
 });
 
+test('a viewer that opens no window is cut off, and only that stream', { skip: process.env.DECNET_SOAK ? false : 'takes 30 s: make soak' }, async () => {
+  const s = await h2.RawSession.open(suite.port, Buffer.concat([Buffer.from([0, 4]), u32(0)]));
+  await s.send(h2.get(1, '/api/v1/identities/events', [['authorization', `Bearer ${api.token}`]]));
+  await eventually('the head', () => s.has(h2.HEADERS));
+  const reset = await eventually('the end', () => s.has(h2.RST_STREAM), 60000);
+  assert.equal(reset.stream, 1);
+  assert.equal(s.has(h2.DATA), undefined);
+  await s.send(h2.frame(h2.PING, 0, 0, Buffer.alloc(8)));
+  await eventually('an answer on the connection', () => s.has(h2.PING));
+  await s.close();
+});
+
 test('half a handshake, half a preface, half a head: closed at the deadline', async () => {
   const began = Date.now();
   const hello = Buffer.from([22, 3, 1, 2, 0, 1, 0]);

@@ -274,3 +274,18 @@ test('Chromium: six EventSources and a request share one connection', { skip: sk
     await browser.close();
   }
 });
+
+test('stopping the suite: bye on every stream of HTTP/2, and a GOAWAY', async () => {
+  const session = new Session(suite.port, live.cert);
+  const goaway = new Promise((good) => session.client.once('goaway', good));
+  const streams = [session.events('/identities/events', api.token), session.events(`/topologies/${topology.id}/events`, api.token)];
+  for (const s of streams) await s.event('snapshot');
+  suite.process.kill('SIGTERM');
+  for (const s of streams) {
+    await s.event('bye');
+    assert.equal(await s.ended, 0);
+  }
+  assert.equal(await goaway, 0);
+  await session.closed;
+  assert.deepEqual(await suite.exited, { code: 0, signal: null });
+});
