@@ -76,6 +76,29 @@ decode_query(struct call *c, struct sv query, char *store)
 	}
 }
 
+/* The names of routes, never of what their parameters are; nothing that opens a door. */
+static void
+begin_span(struct call *c)
+{
+	const char *path = c->route ? c->route->path : "(no route)";
+	struct sv method = c->route ? sv_from(c->route->method) : SV("_OTHER");
+	char text[TRACE_TEXT_SIZE];
+	struct trace_ctx parent;
+
+	(void)trace_ctx_parse(http_req_header(c->http, "traceparent"), &parent);
+	(void)snprintf(text, sizeof(text), "%.*s %s", (int)method.n, method.p, path);
+	c->span = trace_begin(text, TRACE_SERVER, &parent);
+	trace_text(c->span, "http.request.method", method);
+	if (c->route)
+		trace_text(c->span, "http.route", sv_from(path));
+	trace_text(c->span, "url.path", c->http->path);
+	if (c->http->query.n) {
+		size_t n = trace_mask_query(c->http->query, text, sizeof(text));
+
+		trace_text(c->span, "url.query", (struct sv){text, n});
+	}
+}
+
 int
 call_new(struct api_state *state, struct http_req *http, uint64_t unix_ms, uint64_t mono_ms,
 	 struct call **ret_call)
@@ -110,6 +133,8 @@ call_new(struct api_state *state, struct http_req *http, uint64_t unix_ms, uint6
 		c->token =
 			token_cache_check(state->tokens, state->secret,
 					  auth_bearer(c->req.authorization), unix_ms, &c->claims);
+	if (trace_on())
+		begin_span(c);
 	*ret_call = c;
 	return 0;
 }
@@ -125,6 +150,9 @@ call_free(struct call *c)
 	free((void *)(uintptr_t)c->req.resume);
 	api_res_fini(&c->res);
 	journal_rows_fini(&c->rows);
+	/* Ended where it was answered; what is left was cut off. */
+	trace_failed(c->span);
+	trace_end(c->span);
 	free(c->why);
 	free(c->store);
 	free(c);

@@ -14,6 +14,7 @@
 #include "api/state.h"
 #include "http/server.h"
 #include "store/journal.h"
+#include "trace/trace.h"
 #include "util/list.h"
 #include "util/loop.h"
 #include "util/pool.h"
@@ -37,6 +38,7 @@ struct call {
 	struct api_res res;
 	int64_t watermark;	  /* -1: none */
 	struct journal_rows rows; /* committed by this call, not yet published */
+	struct trace_span *span;  /* of the request, or NULL */
 	char error_id[ID_HEX32_SIZE];
 	char *why;	   /* of a 500 or 503, for the log */
 	uint64_t store_ms; /* on the store thread, in its last turn */

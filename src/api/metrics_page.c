@@ -13,6 +13,7 @@
 #include "store/metric.h"
 #include "store/topology.h"
 #include "stream/slots.h"
+#include "trace/trace.h"
 #include "util/json.h"
 
 #define PAGE_MAX  ((size_t)1024 * 1024)
@@ -217,8 +218,10 @@ put_limits(const struct page *p, struct buf *b)
 {
 	const struct http_counters *http = &p->sum.http;
 	struct api_state *s = p->state;
+	struct trace_stats traces;
 	int r;
 
+	trace_stats(&traces);
 	r = buf_printf(b, "# TYPE decnet_limit_hits_total counter\n");
 	{
 		const struct {
@@ -234,6 +237,7 @@ put_limits(const struct page *p, struct buf *b)
 			{"limiter_keys", limiter_forgotten(s->limiter)},
 			{"changes", p->changes_cut + topology_changes_cut()},
 			{"bus_pending", bus_dropped(s)},
+			{"trace_spans", traces.dropped},
 		};
 
 		for (size_t i = 0; i < ARRAY_LEN(rows) && r == 0; i++)

@@ -2,12 +2,15 @@
 /* Hints to the workers, events to the workers, what they publish to the bus. */
 #include "api/relay.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/worker.h"
 #include "bus/event.h"
+#include "bus/topic.h"
 #include "stream/slots.h"
+#include "trace/marks.h"
 #include "util/json.h"
 #include "util/limits.h"
 
@@ -115,6 +118,7 @@ on_message(void *user, struct sv subject, struct sv message)
 {
 	struct api_state *s = user;
 	struct bus_event msg;
+	struct trace_ctx place;
 
 	/* Nobody watches: whoever begins to reads the journal first. */
 	if (slots_all(s->slots) == 0)
@@ -123,6 +127,8 @@ on_message(void *user, struct sv subject, struct sv message)
 		atomic_fetch_add(&s->relay_rejected, 1);
 		return;
 	}
+	if (msg.seq > 0 && trace_ctx_parse(sv_from(msg.traceparent), &place) == 0)
+		trace_mark(msg.seq, &place);
 	if (msg.seq > 0 || sv_eq(subject, SV("system.log")))
 		relay_poke(s, NULL);
 	else
@@ -151,11 +157,13 @@ struct note {
 	uint64_t ts_ms;
 	int64_t seq;
 	char *topic, *payload;
+	struct trace_span *span;
 };
 
 static void
 note_free(struct note *n)
 {
+	trace_end(n->span);
 	free(n->topic);
 	free(n->payload);
 	free(n);
@@ -168,18 +176,44 @@ on_note(struct inbox_item *item)
 	struct api_state *s = n->state;
 
 	atomic_fetch_sub(&s->relay_notes, 1);
-	(void)bus_publish_event(s->bus, n->topic, n->ts_ms, n->seq, n->payload);
+	if (n->span) {
+		const struct trace_ctx ctx = trace_ctx_of(n->span);
+		char text[TRACE_PARENT_SIZE];
+
+		trace_ctx_text(&ctx, text);
+		if (bus_publish_traced(s->bus, n->topic, n->ts_ms, n->seq, n->payload, text) < 0)
+			trace_failed(n->span);
+	} else {
+		(void)bus_publish_event(s->bus, n->topic, n->ts_ms, n->seq, n->payload);
+	}
 	note_free(n);
+}
+
+static struct trace_span *
+begin_hint(const char *topic, int64_t seq, const struct trace_ctx *trace)
+{
+	struct sv type = bus_topic_type(sv_from(topic));
+	char name[TRACE_NAME_SIZE];
+	struct trace_span *span;
+
+	(void)snprintf(name, sizeof(name), "publish %.*s", (int)type.n, type.p);
+	span = trace_begin(name, TRACE_PRODUCER, trace);
+	trace_text(span, "messaging.destination.name", sv_from(topic));
+	trace_number(span, "decnet.seq", seq);
+	return span;
 }
 
 void
 relay_publish(struct api_state *s, const char *topic, uint64_t ts_ms, int64_t seq,
-	      const char *payload)
+	      const char *payload, const struct trace_ctx *trace)
 {
 	struct note *n;
 
-	if (s->bus_null)
+	/* Without a bus the row is below the request itself. */
+	if (s->bus_null) {
+		trace_mark(seq, trace);
 		return;
+	}
 	if (atomic_fetch_add(&s->relay_notes, 1) >= LIMIT_RELAY_NOTES)
 		goto drop;
 	n = calloc(1, sizeof(*n));
@@ -191,6 +225,12 @@ relay_publish(struct api_state *s, const char *topic, uint64_t ts_ms, int64_t se
 	if (!n->topic || !n->payload) {
 		note_free(n);
 		goto drop;
+	}
+	if (trace_ctx_valid(trace)) {
+		n->span = begin_hint(topic, seq, trace);
+		/* Before anybody is told of the row. */
+		if (n->span)
+			trace_mark(seq, &n->span->ctx);
 	}
 	inbox_post(s->inbox, &n->item);
 	return;

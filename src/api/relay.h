@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "api/state.h"
+#include "trace/trace.h"
 #include "util/attr.h"
 #include "util/err.h"
 
@@ -27,9 +28,10 @@ int relay_subscribe(struct api_state *s, struct err *e) A_NODISCARD;
 /* Any thread: every worker but `but` (NULL: every one) looks at the journal and at whose access has
  * ended. */
 void relay_poke(struct api_state *s, const struct api_worker *but);
-/* Any thread: bus_publish_event from the main thread, soon. */
+/* Any thread: publish it from the main thread, soon; `trace` is the trace that it belongs to, NULL
+ * or all zero: none. */
 void relay_publish(struct api_state *s, const char *topic, uint64_t ts_ms, int64_t seq,
-		   const char *payload);
+		   const char *payload, const struct trace_ctx *trace);
 /* For the worker's poke item. */
 void relay_on_poke(struct inbox_item *item);
 void relay_stats(const struct api_state *s, struct relay_stats *ret);

@@ -70,6 +70,17 @@ add_common(struct headers *h, const struct call *c, const char *cache)
 }
 
 static void
+end_span(struct call *c, int status)
+{
+	trace_number(c->span, "http.response.status_code", status);
+	if (c->error_id[0])
+		trace_text(c->span, "error.type", SV("500"));
+	if (status >= 500)
+		trace_failed(c->span);
+	trace_end(TAKE(c->span));
+}
+
+static void
 finish(struct call *own_call, const struct headers *h, struct sv body)
 {
 	struct call *c = own_call;
@@ -78,6 +89,7 @@ finish(struct call *own_call, const struct headers *h, struct sv body)
 	metrics_count(&w->metrics, c->route ? c->match.index : router_count, c->res.status,
 		      loop_now_ms(w->loop) - c->begun_ms);
 	http_respond(c->http, c->res.status, h->v, h->n, body);
+	end_span(c, c->res.status);
 	w->calls--;
 	call_free(c);
 }
@@ -89,13 +101,14 @@ publish(struct call *c)
 {
 	bool changed = c->rows.n > 0 || c->res.access_changed;
 	struct api_worker *w = c->worker;
+	const struct trace_ctx trace = trace_ctx_of(c->span);
 	size_t i;
 	json_t *row;
 
 	for (i = 0; i < c->rows.n; i++) {
 		const struct journal_row *j = &c->rows.v[i];
 
-		relay_publish(c->state, j->topic, j->ts_ms, j->seq, j->payload);
+		relay_publish(c->state, j->topic, j->ts_ms, j->seq, j->payload, &trace);
 	}
 	journal_rows_fini(&c->rows);
 	c->res.access_changed = false;
@@ -111,7 +124,7 @@ publish(struct call *c)
 
 		if (payload)
 			relay_publish(c->state, json_get_text(row, "topic"), loop_unix_ms(w->loop),
-				      0, payload);
+				      0, payload, &trace);
 		free(payload);
 	}
 }
@@ -191,6 +204,7 @@ api_server_stream(struct call *own_call, const struct http_stream_ops *ops, void
 	add(&h, "X-Accel-Buffering", "no");
 	metrics_count(&w->metrics, c->match.index, 200, loop_now_ms(w->loop) - c->begun_ms);
 	s = http_stream_begin(c->http, 200, h.v, h.n, ops, user);
+	end_span(c, 200);
 	w->calls--;
 	call_free(c);
 	return s;
@@ -269,8 +283,15 @@ run_job(struct pool_job *job, void *thread_state)
 {
 	struct call *c = job->user;
 	uint64_t began_ms = clock_mono_ms();
+	const struct trace_ctx request = trace_ctx_of(c->span);
+	struct trace_span *span =
+		trace_ctx_valid(&request) ? trace_begin("store", TRACE_INTERNAL, &request) : NULL;
 
 	call_run(c, thread_state);
+	trace_number(span, "decnet.rows", (int64_t)c->rows.n);
+	if (c->res.status >= 500)
+		trace_failed(span);
+	trace_end(span);
 	c->store_ms = clock_mono_ms() - began_ms;
 }
 

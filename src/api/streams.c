@@ -15,6 +15,7 @@
 #include "api/stream_store.h"
 #include "bus/topic.h"
 #include "store/user.h"
+#include "trace/marks.h"
 #include "util/json.h"
 #include "util/limits.h"
 #include "util/log.h"
@@ -32,6 +33,7 @@ static void read_on(struct streams *s);
 struct passing {
 	struct stream_event *ev;
 	struct frame *frame[2]; /* short name, whole topic */
+	unsigned streams;	/* that carry it */
 };
 
 static void
@@ -45,6 +47,7 @@ give(struct passing *p, struct hub_stream *to)
 		return;
 	}
 	hub_push(to, p->frame[full_name]);
+	p->streams++;
 }
 
 static void
@@ -77,7 +80,8 @@ give_one(struct streams *s, struct passing *p, enum hub_kind kind, struct sv key
 		give_if(p, to);
 }
 
-static void
+/* The number of streams that carry it. */
+static unsigned
 pass_on(struct streams *s, struct stream_event *ev)
 {
 	struct sv family = bus_topic_family(ev->topic);
@@ -97,6 +101,7 @@ pass_on(struct streams *s, struct stream_event *ev)
 	give_all(s, &p, HUB_KIND_EVENTS);
 	frame_unref(p.frame[0]);
 	frame_unref(p.frame[1]);
+	return p.streams;
 }
 
 static void
@@ -110,10 +115,13 @@ feed(struct streams *s, const struct journal_rows *rows)
 			.ts_ms = row->ts_ms,
 			.text = sv_from(row->payload),
 		};
+		uint64_t start_ns = trace_on() ? trace_now_ns() : 0;
+		unsigned n;
 
 		if (row->seq <= hub_seq(s->hub, HUB_JOURNAL))
 			continue;
-		pass_on(s, &ev);
+		n = pass_on(s, &ev);
+		trace_mark_delivered(ev.seq, bus_topic_type(ev.topic), n, start_ns);
 		stream_event_fini(&ev);
 	}
 }
@@ -321,7 +329,7 @@ op_event(void *user, struct sv topic, uint64_t ts_ms, struct sv payload)
 
 	if (hub_viewers(s->hub) == 0)
 		return;
-	pass_on(s, &ev);
+	(void)pass_on(s, &ev);
 	stream_event_fini(&ev);
 	hub_flush(s->hub);
 }

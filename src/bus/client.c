@@ -547,6 +547,13 @@ int
 bus_publish_event(struct bus_client *c, const char *topic, uint64_t ts_ms, int64_t seq,
 		  const char *payload_text)
 {
+	return bus_publish_traced(c, topic, ts_ms, seq, payload_text, NULL);
+}
+
+int
+bus_publish_traced(struct bus_client *c, const char *topic, uint64_t ts_ms, int64_t seq,
+		   const char *payload_text, const char *traceparent)
+{
 	struct sv type = bus_topic_type(sv_from(topic));
 	char name[BUS_SUBJECT_MAX + 1], *text;
 	int r;
@@ -556,7 +563,7 @@ bus_publish_event(struct bus_client *c, const char *topic, uint64_t ts_ms, int64
 	/* Nothing is encoded for nobody. */
 	if (c->null || c->state != STATE_UP)
 		return bus_publish(c, topic, (struct sv){NULL, 0});
-	text = bus_event_encode(topic, name, ts_ms, seq, payload_text);
+	text = bus_event_encode_traced(topic, name, ts_ms, seq, payload_text, traceparent);
 	if (!text)
 		return -ENOMEM;
 	r = bus_publish(c, topic, sv_from(text));

@@ -53,6 +53,10 @@ int bus_publish(struct bus_client *c, const char *subject, struct sv payload);
 int bus_publish_event(struct bus_client *c, const char *topic, uint64_t ts_ms, int64_t seq,
 		      const char *payload_text);
 
+/* The same with the trace that it belongs to (W3C traceparent); NULL: none. */
+int bus_publish_traced(struct bus_client *c, const char *topic, uint64_t ts_ms, int64_t seq,
+		       const char *payload_text, const char *traceparent);
+
 struct bus_client_stats {
 	uint64_t sent, received, not_connected, overflowed, reconnects, refused;
 };

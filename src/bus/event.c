@@ -48,6 +48,13 @@ char *
 bus_event_encode(const char *topic, const char *type, uint64_t ts_ms, int64_t seq,
 		 const char *payload_text)
 {
+	return bus_event_encode_traced(topic, type, ts_ms, seq, payload_text, NULL);
+}
+
+char *
+bus_event_encode_traced(const char *topic, const char *type, uint64_t ts_ms, int64_t seq,
+			const char *payload_text, const char *traceparent)
+{
 	struct buf b;
 	char id[ID_HEX32_SIZE];
 	char *text = NULL;
@@ -62,6 +69,9 @@ bus_event_encode(const char *topic, const char *type, uint64_t ts_ms, int64_t se
 	    buf_put(&b, payload_text ? sv_from(payload_text) : SV("{}")) < 0)
 		goto out;
 	if (seq > 0 && buf_printf(&b, ",\"seq\":%" PRId64, seq) < 0)
+		goto out;
+	if (traceparent && *traceparent &&
+	    (buf_put(&b, SV(",\"traceparent\":")) < 0 || put_text(&b, traceparent) < 0))
 		goto out;
 	if (buf_putc(&b, '}') == 0)
 		text = buf_take(&b);
@@ -110,6 +120,7 @@ bus_event_decode(struct sv message, struct bus_event *ret_event, struct err *e)
 	}
 	read_text(root, "id", ev.id, sizeof(ev.id));
 	read_text(root, "type", ev.type, sizeof(ev.type));
+	read_text(root, "traceparent", ev.traceparent, sizeof(ev.traceparent));
 	ev.ts_ms = read_ts(root);
 	seq = json_integer_value(json_object_get(root, "seq"));
 	ev.seq = seq > 0 ? (int64_t)seq : 0;

@@ -17,6 +17,7 @@
 #include "store/threads.h"
 #include "store/user.h"
 #include "store/worker.h"
+#include "trace/trace.h"
 #include "util/clock.h"
 #include "util/fdpass.h"
 #include "util/json.h"
@@ -427,7 +428,10 @@ main(int argc, char **argv)
 	r = conf_load(&p->conf, &e);
 	if (r == 0) {
 		conf_log(&p->conf, PROGRAM);
-		r = serve(p, &e);
+		r = trace_start(p->conf.otlp_endpoint, PROGRAM, &e);
+		if (r == 0)
+			r = serve(p, &e);
+		trace_stop();
 	}
 	conf_fini(&p->conf);
 	free(p);

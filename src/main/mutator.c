@@ -13,6 +13,7 @@
 #include "netdrv/netns.h"
 #include "store/db.h"
 #include "store/threads.h"
+#include "trace/trace.h"
 #include "util/conf.h"
 #include "util/fdpass.h"
 #include "util/limits.h"
@@ -124,7 +125,9 @@ main(void)
 		return 2;
 	}
 	conf_log(&p.conf, "decnet-mutator");
-	r = open_all(&p, &e);
+	r = trace_start(p.conf.otlp_endpoint, "decnet-mutator", &e);
+	if (r == 0)
+		r = open_all(&p, &e);
 	if (r == 0) {
 		log_event(LV_INFO, "process.start", KV_S("driver", p.driver->ops->name),
 			  KV_S("host", p.conf.host_name));
@@ -141,6 +144,7 @@ main(void)
 	if (p.driver)
 		p.driver->ops->free(p.driver);
 	mutator_free(p.mutator);
+	trace_stop();
 	bus_client_free(p.bus);
 	loop_free(p.loop);
 	conf_fini(&p.conf);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "mutator/health.h"
+#include "mutator/traced.h"
 #include "mutator/work.h"
 #include "store/journal.h"
 #include "util/clock.h"
@@ -54,6 +55,7 @@ struct task {
 	bool undo_failed, undoing;
 	char why[256];
 	struct loop_timer retry;
+	struct trace_span *span; /* or NULL */
 };
 
 struct mutator {
@@ -76,17 +78,17 @@ struct mutator {
 	int64_t helper; /* process id of the driver's privileged half, 0 while it does not answer */
 	uint64_t helper_ms;
 	struct bus_sub *subs[2];
+	struct traced traced;
 };
 
 static void find(struct mutator *m);
 static void submit(struct mutator *m, struct job *own_job);
 
 static void
-publish(struct mutator *m, struct journal_rows *rows)
+publish(struct mutator *m, struct journal_rows *rows, const struct trace_span *span)
 {
 	for (size_t i = 0; i < rows->n; i++)
-		(void)bus_publish_event(m->bus, rows->v[i].topic, rows->v[i].ts_ms, rows->v[i].seq,
-					rows->v[i].payload);
+		traced_publish(m->bus, &rows->v[i], span);
 	journal_rows_fini(rows);
 }
 
@@ -145,6 +147,7 @@ task_free(void *obj)
 {
 	struct task *t = obj;
 
+	traced_end(t->span, t->r);
 	work_fini(&t->work);
 	free(t);
 }
@@ -422,8 +425,15 @@ job_done(struct pool_job *pool_job)
 {
 	struct job *job = pool_job->user;
 	struct mutator *m = job->m;
+	struct task *t = job->task;
 
-	publish(m, &job->rows);
+	/* Claimed: refused at once (0), which is a failure, or to be carried out. */
+	if (job->kind == JOB_PREPARE && (job->r > 0 || t->work.mutation_id[0])) {
+		t->span = traced_begin(&m->traced, &t->work);
+		if (job->r <= 0)
+			trace_failed(t->span);
+	}
+	publish(m, &job->rows, t ? t->span : NULL);
 	switch (job->kind) {
 	case JOB_START: on_started(job); break;
 	case JOB_FIND:
@@ -683,9 +693,10 @@ on_renew(struct loop_timer *t)
 static void
 on_hint(void *user, struct sv subject, struct sv payload)
 {
-	(void)subject;
-	(void)payload;
-	mutator_wake(user);
+	struct mutator *m = user;
+
+	traced_hint(&m->traced, subject, payload);
+	mutator_wake(m);
 }
 
 int

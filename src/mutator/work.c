@@ -391,6 +391,9 @@ prepare_mutation(struct db *db, const struct work_context *cx, struct work *w, u
 	if (r <= 0)
 		return r;
 	detail->has_mutation = true;
+	(void)snprintf(w->mutation_id, sizeof(w->mutation_id), "%s", detail->mutation.id);
+	(void)snprintf(w->op, sizeof(w->op), "%s", detail->mutation.op);
+	w->attempt = (int)detail->mutation.attempt;
 	r = apply_op(db, cx, w, now_ms, e);
 	if (r <= 0)
 		return r;

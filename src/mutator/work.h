@@ -40,7 +40,9 @@ struct work {
 	size_t ndeckies;
 	char (*gone)[ID_UUID_SIZE]; /* deckies whose addresses are free once this has succeeded */
 	size_t ngone;
-	bool after_op; /* reconcile: an op has just been applied */
+	bool after_op;				/* reconcile: an op has just been applied */
+	char mutation_id[ID_UUID_SIZE], op[32]; /* mutation: what was claimed, else "" */
+	int attempt;
 	struct work_detail *detail;
 	/* Set by the loop. */
 	unsigned differences; /* reconcile: listeners that had to be opened or closed */

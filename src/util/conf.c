@@ -195,6 +195,22 @@ one_of(const char *text, const char *const *words)
 	return false;
 }
 
+/* With a host behind the scheme, and without a query, blanks or control characters. */
+static bool
+http_address(const char *text)
+{
+	const char *rest = strncmp(text, "http://", 7) == 0    ? text + 7
+			   : strncmp(text, "https://", 8) == 0 ? text + 8
+							       : "";
+
+	if (!*rest || *rest == '/' || *rest == ':' || strpbrk(rest, "?#"))
+		return false;
+	for (; *rest; rest++)
+		if ((unsigned char)*rest <= ' ' || *rest == 0x7f)
+			return false;
+	return true;
+}
+
 static int
 check(const struct conf *c, struct err *e)
 {
@@ -223,6 +239,9 @@ check(const struct conf *c, struct err *e)
 		return err_set(e, -EINVAL, "DECNET_BUS_TOKEN: shorter than 16 characters");
 	if (c->bus_listen && !c->bus_token)
 		return err_set(e, -EINVAL, "DECNET_BUS_TOKEN: required with DECNET_BUS_LISTEN");
+	if (c->otlp_endpoint && *c->otlp_endpoint && !http_address(c->otlp_endpoint))
+		return err_set(e, -EINVAL,
+			       "OTEL_EXPORTER_OTLP_ENDPOINT: expected http://... or https://...");
 	if (c->cors_origins && strchr(c->cors_origins, '*'))
 		return err_set(e, -EINVAL, "DECNET_CORS_ORIGINS: name the origins, * is refused");
 	return 0;

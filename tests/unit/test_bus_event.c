@@ -34,6 +34,31 @@ reads_what_it_wrote(void **state)
 }
 
 static void
+carries_a_trace(void **state)
+{
+	static const char *const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+	struct bus_event ev;
+	char *text = bus_event_encode_traced("a.b", "b", 1, 2, "{}", parent);
+
+	(void)state;
+	assert_int_equal(bus_event_decode(sv_from(text), &ev, NULL), 0);
+	assert_string_equal(ev.traceparent, parent);
+	bus_event_fini(&ev);
+	free(text);
+	text = bus_event_encode("a.b", "b", 1, 2, "{}");
+	assert_null(strstr(text, "traceparent"));
+	free(text);
+	/* What does not fit is no trace. */
+	assert_int_equal(
+		bus_event_decode(SV("{\"traceparent\":\"00-0af7651916cd43dd8448eb211c80319c-"
+				    "b7ad6b7169203331-01-and-more\"}"),
+				 &ev, NULL),
+		0);
+	assert_string_equal(ev.traceparent, "");
+	bus_event_fini(&ev);
+}
+
+static void
 quotes_odd_topics(void **state)
 {
 	struct bus_event ev;
@@ -95,6 +120,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_what_it_wrote),
+		cmocka_unit_test(carries_a_trace),
 		cmocka_unit_test(quotes_odd_topics),
 		cmocka_unit_test(tolerates_missing_keys),
 		cmocka_unit_test(refuses_what_is_no_event),
