@@ -86,7 +86,7 @@ static int
 read_journal(struct fetch_job *j, struct db *db)
 {
 	char identity[ID_UUID_SIZE] = "";
-	struct journal_rows rows = {0};
+	struct journal_rows rows = {.max_bytes = LIMIT_STREAM_CHUNK_BYTES};
 	size_t bytes = 0, i = 0;
 	int64_t floor = 0;
 	int r = journal_floor(db, &floor, &j->err);
@@ -111,7 +111,7 @@ read_journal(struct fetch_job *j, struct db *db)
 			bytes += frames_bytes(&j->frames);
 	}
 	/* Everything up to `upto` was seen: the rows went beyond it, or there were no more. */
-	if (i == rows.n ? rows.n < LIMIT_STREAM_CHUNK_ROWS : rows.v[i].seq > j->upto)
+	if (i == rows.n ? !rows.more : rows.v[i].seq > j->upto)
 		j->reached = j->upto;
 out:
 	journal_rows_fini(&rows);

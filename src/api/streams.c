@@ -211,6 +211,7 @@ run_read(struct pool_job *job, void *thread_state)
 	if (r == 0)
 		r = journal_floor(db, &floor, &rd->err);
 	rd->stale = floor > rd->after || rd->head < rd->after;
+	rd->rows.max_bytes = LIMIT_STREAM_READ_BYTES;
 	if (r == 0 && !rd->idle && !rd->stale && rd->head > rd->after)
 		r = journal_read(db, JOURNAL_ALL, NULL, rd->after, READ_ROWS, &rd->rows, &rd->err);
 	db_rollback(db);
@@ -231,10 +232,10 @@ take_rows(struct streams *s)
 		rd->again = true;
 	} else {
 		feed(s, &rd->rows);
-		if (rd->rows.n == READ_ROWS)
+		if (rd->rows.more)
 			rd->again = true;
 		hub_advance(s->hub, HUB_JOURNAL,
-			    rd->rows.n == READ_ROWS ? rd->rows.v[rd->rows.n - 1].seq : rd->head);
+			    rd->rows.more ? rd->rows.v[rd->rows.n - 1].seq : rd->head);
 		if (rd->rows.n > 0)
 			stream_logs_changed(s->logs);
 	}

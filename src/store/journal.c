@@ -159,8 +159,10 @@ journal_read(struct db *db, enum journal_filter filter, const char *key, int64_t
 		[JOURNAL_SCOPE] = Q_JOURNAL_AFTER_SCOPE,
 	};
 	struct db_stmt *st = db_query(db, queries[filter]);
+	size_t bytes = 0;
 	int at = 1, n = 0, r;
 
+	rows->more = false;
 	if (filter != JOURNAL_ALL)
 		db_bind_text(st, at++, key);
 	db_bind_int(st, at++, after);
@@ -172,8 +174,14 @@ journal_read(struct db *db, enum journal_filter filter, const char *key, int64_t
 			break;
 		}
 		n++;
+		bytes += strlen(rows->v[rows->n - 1].payload);
+		if (rows->max_bytes > 0 && bytes >= rows->max_bytes) {
+			rows->more = true;
+			break;
+		}
 	}
 	db_reset(st);
+	rows->more |= n == (int)limit;
 	return r < 0 ? r : n;
 }
 

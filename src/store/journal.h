@@ -9,6 +9,7 @@
  */
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "store/db.h"
@@ -28,6 +29,8 @@ struct journal_row {
 struct journal_rows {
 	struct journal_row *v;
 	size_t n, cap;
+	size_t max_bytes; /* set before journal_read: payloads to take at a time, 0: no ceiling */
+	bool more;	  /* set by it: it stopped at a ceiling, there may be more rows */
 };
 
 /*
@@ -51,7 +54,8 @@ enum journal_filter { JOURNAL_ALL, JOURNAL_FAMILY, JOURNAL_SCOPE };
 
 /*
  * Append to *rows at most `limit` rows above `after`, ascending; of one family or one scope if
- * asked. The number of rows read or a negative errno.
+ * asked. It also stops behind the row with which the payloads have rows->max_bytes. The number of
+ * rows read or a negative errno.
  */
 int journal_read(struct db *db, enum journal_filter filter, const char *key, int64_t after,
 		 unsigned limit, struct journal_rows *rows, struct err *e) A_NODISCARD;

@@ -15,6 +15,14 @@ export class Metrics {
     return (await this.all()).get(name);
   }
 
+  /** The sum of all rows of a name whose labels hold these. */
+  async sum(name, labels = {}) {
+    let sum = 0;
+    for (const [key, value] of await this.all())
+      if (key.split('{')[0] === name && Object.entries(labels).every(([k, v]) => key.includes(`${k}="${v}"`))) sum += value;
+    return sum;
+  }
+
   limit(name) {
     return this.get(`decnet_limit_hits_total{limit="${name}"}`);
   }
