@@ -7,6 +7,7 @@ bad=0
 say() { echo "lint: $*"; bad=1; }
 
 tools/check-layers.sh || say "a layer is broken"
+tools/check-docs.sh || say "the threat model does not fit the tree"
 sources=$(git ls-files '*.c' '*.h' | grep -v '/corpus/')
 # shellcheck disable=SC2086
 clang-format --dry-run -Werror $sources 2>&1 | grep -E 'error' | head -20 | grep . && say "clang-format"

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Peers that are slow, greedy or strange on the HTTP port: a clear answer for each, and everybody else is served.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Api } from './lib/api.mjs';
 import { rssMiB, sanitized } from './lib/proc.mjs';
 import { bytes, exchange, parseAnswers, Raw } from './lib/raw.mjs';
-import { Suite } from './lib/suite.mjs';
+import { build, Suite } from './lib/suite.mjs';
 
 let suite, admin, bearer;
 
@@ -282,6 +286,21 @@ test('Expect: 100-continue is answered before the body, and a refusal instead of
   big.send(head('POST /api/v1/auth/login HTTP/1.1', 'Content-Type: application/json', 'Content-Length: 2000000', 'Expect: 100-continue'));
   assert.equal((await big.answers(1))[0].status, 413);
   big.cut();
+});
+
+test('a second server on the port does not start, and takes nothing from the first', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'decnet-second-'));
+  try {
+    for (const workers of ['1', '4']) {
+      const second = spawnSync(join(build, 'src/main/decnet-api'), [], { env: { ...suite.env, DECNET_STATE_DIR: dir, HOME: dir, DECNET_API_WORKERS: workers, DECNET_BUS_TYPE: 'null' }, encoding: 'utf8', timeout: 20000 });
+      assert.equal(second.signal, null, 'it ends by itself');
+      assert.notEqual(second.status, 0);
+      assert.match(second.stderr, new RegExp(`:${suite.port}: `), 'and says which address');
+    }
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+  for (let i = 0; i < 20; i++) assert.equal((await admin.get('/config')).status, 200);
 });
 
 test('after all of this the server is as it was', async () => {
