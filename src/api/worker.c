@@ -54,6 +54,8 @@ api_worker_count(const struct api_worker *w, struct api_numbers *sum)
 	sum->http.timed_out += n.timed_out;
 	sum->http.handshake_failed += n.handshake_failed;
 	sum->http.accept_failed += n.accept_failed;
+	sum->http.h2_refused += n.h2_refused;
+	sum->http.h2_ended += n.h2_ended;
 	sum->http.open += n.open;
 	metrics_add(&sum->metrics, &w->metrics);
 	w->streams->add_stats(w->streams_user, &sum->streams);

@@ -13,13 +13,9 @@
 #include "util/limits.h"
 
 #define READS_PER_TURN	 4
-#define STREAMS_MAX	 100
-/* Answers that the application still works on, also for streams that their peer has reset. */
-#define HELD_MAX	 128
 /* How much of a header list a peer may send; the ceilings themselves are told as 431 and 414. */
 #define HEADER_LIST_HINT (LIMIT_HEADER_BYTES + LIMIT_REQUEST_LINE_BYTES)
 #define BATCH_BYTES	 16384
-#define RESETS_BURST	 200
 #define RESETS_PER_S	 20
 
 static void
@@ -50,8 +46,7 @@ on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *use
 		return 0;
 	if (h->dead)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
-	if (h->nstreams >= HELD_MAX || !(s = http_h2_stream_new(h, id))) {
-		h->conn->server->counters.refused_busy++;
+	if (h->nstreams >= LIMIT_H2_HELD || !(s = http_h2_stream_new(h, id))) {
 		/* The peer may safely ask again. */
 		return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id,
 						 NGHTTP2_REFUSED_STREAM) == 0
@@ -111,9 +106,17 @@ on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *byte
 static int
 on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
+	struct http_h2 *h = user;
+	struct http_counters *n = &h->conn->server->counters;
 	struct http_h2_stream *s;
 
-	(void)user;
+	/* What is refused here or in the library is seen here. */
+	if (frame->hd.type == NGHTTP2_RST_STREAM &&
+	    (frame->rst_stream.error_code == NGHTTP2_REFUSED_STREAM ||
+	     frame->rst_stream.error_code == NGHTTP2_ENHANCE_YOUR_CALM))
+		n->h2_refused++;
+	if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR)
+		n->h2_ended++;
 	if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
 	    (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS))
 		return 0;
@@ -152,7 +155,7 @@ session_new(struct http_h2 *h)
 		nghttp2_option_set_no_closed_streams(option, 1);
 		/* Beyond it the session ends with GOAWAY: who resets what it has just asked for
 		 * makes us work for nothing. */
-		nghttp2_option_set_stream_reset_rate_limit(option, RESETS_BURST, RESETS_PER_S);
+		nghttp2_option_set_stream_reset_rate_limit(option, LIMIT_H2_RESETS, RESETS_PER_S);
 		if (nghttp2_session_server_new2(&session, calls, h, option) != 0)
 			session = NULL;
 	}
@@ -167,7 +170,7 @@ void
 http_h2_begin(struct http_conn *c)
 {
 	static const nghttp2_settings_entry settings[] = {
-		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, STREAMS_MAX},
+		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, LIMIT_H2_STREAMS},
 		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HEADER_LIST_HINT},
 	};
 	struct http_h2 *h = calloc(1, sizeof(*h));
@@ -305,6 +308,8 @@ take_frames(struct http_h2 *h)
 		if (n <= 0)
 			return -1;
 		n = nghttp2_session_mem_recv(h->session, bytes, (size_t)n);
+		if (n < 0)
+			h->conn->server->counters.h2_ended++;
 		if (n < 0 || h->dead)
 			return -1;
 	}

@@ -15,15 +15,9 @@
 #include "util/buf.h"
 #include "util/limits.h"
 
-/* Bytes that a stream of events may have here, before flow control lets them go. */
-#define STREAM_OUT_MAX 16384
 /* How long a peer may go on sending a body after its answer. */
-#define LEFT_OVER_MS   2000
-#define METHOD_MAX     32
-/* Answers of one connection that its peer has asked for and not taken: at it, no more. */
-#define ANSWERS_MAX    ((size_t)8 * 1024 * 1024)
-/* Bodies of one connection that are being read or answered, in all. */
-#define BODIES_MAX     ((size_t)4 * LIMIT_BODY_BYTES)
+#define LEFT_OVER_MS 2000
+#define METHOD_MAX   32
 
 struct http_h2_stream {
 	struct http_req req;
@@ -306,8 +300,7 @@ answer(struct http_h2_stream *s, int status, const struct http_header *headers, 
 
 	s->state = STREAM_WRITE;
 	s->ended = true;
-	if (has_body && s->h->answer_bytes > ANSWERS_MAX) {
-		s->server->counters.refused_busy++;
+	if (has_body && s->h->answer_bytes > LIMIT_H2_ANSWER_BYTES) {
 		reset(s, NGHTTP2_ENHANCE_YOUR_CALM);
 	} else {
 		if (has_body)
@@ -515,8 +508,7 @@ http_h2_stream_body(struct http_h2_stream *s, struct sv bytes)
 
 	if (s->state != STREAM_READ)
 		return;
-	if (bytes.n > BODIES_MAX - s->h->body_bytes) {
-		s->server->counters.refused_busy++;
+	if (bytes.n > LIMIT_H2_BODY_BYTES - s->h->body_bytes) {
 		s->state = STREAM_WRITE;
 		reset(s, NGHTTP2_REFUSED_STREAM);
 		return;
@@ -589,7 +581,7 @@ begin(struct http_req *req, int status, const struct http_header *headers, size_
 	(void)setsockopt(s->h->conn->sock.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	s->stream.ops = ops;
 	s->stream.user = user;
-	buf_init(&s->out, STREAM_OUT_MAX);
+	buf_init(&s->out, LIMIT_H2_STREAM_BYTES);
 	drop_request(s);
 	if (submit(s, status, headers, nheaders, -1, true) < 0) {
 		s->state = STREAM_WRITE;

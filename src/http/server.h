@@ -58,7 +58,9 @@ bool http_req_gone(const struct http_req *req);
 
 struct http_counters {
 	uint64_t accepted, requests, refused_busy, malformed, uri_too_long, head_too_large,
-		body_too_large, timed_out, handshake_failed, accept_failed;
+		body_too_large, timed_out, handshake_failed, accept_failed,
+		h2_refused, /* streams, at a ceiling */
+		h2_ended;   /* sessions, for what the peer sent */
 	unsigned open;
 };
 

@@ -17,14 +17,13 @@
 
 #include "util/attr.h"
 #include "util/buf.h"
+#include "util/limits.h"
 
 #define RECORD_BYTES	 16384
 /* RFC 8446, 5.1 */
 #define RECORD_HANDSHAKE 22
 /* One call encrypts at most so much. */
 #define WRITE_BYTES	 65536
-/* A handshake's flight or the frames of one turn; far less in practice. */
-#define WAITING_MAX	 ((size_t)1024 * 1024)
 /* Suites of TLS 1.2 with forward secrecy and authenticated encryption; 1.3 has no others. */
 #define SUITES		 "ECDHE+AESGCM:ECDHE+CHACHA20"
 
@@ -251,7 +250,8 @@ http_tls_peer_new(struct http_tls *t, int fd)
 		return NULL;
 	}
 	p->fd = fd;
-	buf_init(&p->waiting, WAITING_MAX);
+	/* A handshake's flight or the frames of one turn; far less in practice. */
+	buf_init(&p->waiting, LIMIT_TLS_WAITING_BYTES);
 	BIO_set_data(bio, p);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(p->ssl, bio, bio);

@@ -7,17 +7,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { Api } from './lib/api.mjs';
-import { Suite, eventually } from './lib/suite.mjs';
+import { Suite, eventually, freePort } from './lib/suite.mjs';
 import * as h2 from './lib/tls.mjs';
 
 const HEAD_MS = 10000; // what a peer has for its handshake or a head
 const CALM = 11;
-let dir, suite, api, good, pid;
+let dir, suite, api, good, pid, metrics;
 
 before(async () => {
   dir = mkdtempSync(join(tmpdir(), 'decnet-h2-'));
   const { cert, key } = h2.makeCertificate(dir, 'live');
-  suite = await Suite.start({ DECNET_TLS_CERT: cert, DECNET_TLS_KEY: key });
+  metrics = `127.0.0.1:${await freePort()}`;
+  suite = await Suite.start({ DECNET_TLS_CERT: cert, DECNET_TLS_KEY: key, DECNET_METRICS_LISTEN: metrics });
   suite.cli('demo');
   api = await Api.admin(suite);
   pid = suite.pid('decnet-api');
@@ -206,4 +207,12 @@ test('half a handshake, half a preface, half a head: closed at the deadline', as
   await Promise.all([...ends, eventually('an answer or an end', () => session.has(h2.HEADERS) || session.has(h2.GOAWAY), 3 * HEAD_MS)]);
   assert.ok(Date.now() - began < 3 * HEAD_MS);
   await session.close();
+});
+
+test('all of it is counted', async () => {
+  const page = await (await fetch(`http://${metrics}/metrics`)).text();
+  for (const limit of ['h2_streams', 'h2_session', 'tls_handshake', 'body', 'request_line', 'headers']) {
+    const n = Number(new RegExp(`decnet_limit_hits_total\\{limit="${limit}"\\} (\\d+)`).exec(page)?.[1]);
+    assert.ok(n >= (/^h2|^tls/.test(limit) ? 1 : 0), `${limit}: ${n}`);
+  }
 });
