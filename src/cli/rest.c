@@ -19,6 +19,7 @@
 #define ANSWER_MAX	67108864u
 #define TOKEN_MAX	8192
 #define CONNECT_S	5L
+#define TRUST_MAX	4194304
 #define TOTAL_S		60L
 #define READYZ_PAUSE_MS 50
 
@@ -80,21 +81,41 @@ make_headers(const struct cli *c)
 	return list;
 }
 
-/* Whom to believe: the system's authorities, or those of a file as curl takes it, and the
- * certificate of the suite of this machine. */
+/* The certificates of a file, if there is one. */
+static void
+add_certificates(struct buf *pem, const char *path)
+{
+	char *text = NULL;
+
+	if (!path || !*path || file_read(path, TRUST_MAX, &text, NULL) < 0)
+		return;
+	if (buf_put(pem, sv_from(text)) < 0 || buf_putc(pem, '\n') < 0)
+		buf_reset(pem);
+	free(text);
+}
+
+/* Whom to believe: the system's authorities, those of a file that the environment names, and the
+ * certificate of this machine's suite. */
 static void
 set_trust(const struct cli *c, CURL *h)
 {
-	const char *given = getenv("SSL_CERT_FILE"), *ours = getenv("DECNET_TLS_CERT");
-	const char *file = given && *given ? given : ours;
+	struct curl_blob blob = {.flags = CURL_BLOB_COPY};
+	struct buf pem;
 
 	(void)curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
 	if (c->probe) {
 		(void)curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
 		(void)curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);
-	} else if (file && *file) {
-		(void)curl_easy_setopt(h, CURLOPT_CAINFO, file);
+		return;
 	}
+	buf_init(&pem, (size_t)2 * TRUST_MAX + 2);
+	add_certificates(&pem, getenv("SSL_CERT_FILE"));
+	add_certificates(&pem, getenv("DECNET_TLS_CERT"));
+	blob.data = pem.p;
+	blob.len = pem.n;
+	if (pem.n)
+		(void)curl_easy_setopt(h, CURLOPT_CAINFO_BLOB, &blob);
+	buf_fini(&pem);
 }
 
 static int
