@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "bus/client.h"
+#include "resolver/replay.h"
 #include "resolver/resolver.h"
 #include "store/db.h"
 #include "store/threads.h"
@@ -96,21 +97,57 @@ serve(struct program *p, struct err *e)
 	return r;
 }
 
+static int
+usage(void)
+{
+	(void)fprintf(stderr,
+		      "usage: " PROGRAM " (settings come from the environment)\n"
+		      "       " PROGRAM " --replay FILE --out FILE [--events FILE] [--batch N] "
+		      "[--rate N]\n");
+	return 2;
+}
+
+/* Arguments in pairs; all of them or none. */
+static int
+read_arguments(int argc, char **argv, struct replay *ret)
+{
+	for (int i = 1; i < argc; i += 2) {
+		const char *name = argv[i], *value = argv[i + 1];
+
+		if (!value)
+			return -EINVAL;
+		if (strcmp(name, "--replay") == 0)
+			ret->file = value;
+		else if (strcmp(name, "--out") == 0)
+			ret->out = value;
+		else if (strcmp(name, "--events") == 0)
+			ret->events = value;
+		else if (strcmp(name, "--batch") == 0 || strcmp(name, "--rate") == 0) {
+			if (sv_u64(sv_from(value), UINT32_MAX,
+				   name[2] == 'b' ? &ret->batch : &ret->rate) < 0)
+				return -EINVAL;
+		} else {
+			return -EINVAL;
+		}
+	}
+	return argc > 1 && (!ret->file || !ret->out) ? -EINVAL : 0;
+}
+
 int
 main(int argc, char **argv)
 {
 	struct program p = {0};
+	struct replay replay = {NULL};
 	struct err e = {0};
 	int r;
 
-	(void)argv;
-	if (argc > 1) {
-		(void)fprintf(stderr, "usage: " PROGRAM " (settings come from the environment)\n");
-		return 2;
-	}
+	if (read_arguments(argc, argv, &replay) < 0)
+		return usage();
 	(void)signal(SIGPIPE, SIG_IGN);
 	r = conf_load(&p.conf, &e);
-	if (r == 0) {
+	if (r == 0 && replay.file) {
+		r = replay_run(&p.conf, &replay, &e);
+	} else if (r == 0) {
 		conf_log(&p.conf, PROGRAM);
 		r = serve(&p, &e);
 	}

@@ -147,7 +147,7 @@ room(void **v, size_t *cap, size_t n, size_t item)
 }
 
 static int
-load_row(void *user, const char *observation, const struct identity_features *f,
+load_row(void *user, const char *observation, uint64_t hash, const struct identity_features *f,
 	 const char *identity, struct err *e)
 {
 	struct load *in = user;
@@ -157,7 +157,7 @@ load_row(void *user, const char *observation, const struct identity_features *f,
 
 	if (id_uuid_bytes(sv_from(observation), raw) < 0)
 		return err_set(e, -EIO, "bad uuid of an observation");
-	if (identity_engine_put(l->engine, raw, linker_hash(l, observation), f, &row) < 0 ||
+	if (identity_engine_put(l->engine, raw, hash, f, &row) < 0 ||
 	    room((void **)&in->rows, &in->crows, in->nrows, sizeof(*in->rows)) < 0)
 		return no_memory(e);
 	if (!identity || id_uuid_bytes(sv_from(identity), in->rows[in->nrows].identity) < 0)
@@ -233,7 +233,8 @@ adopt(struct load *in, struct err *e)
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		r = er_project(in->db, uuids[i], &in->l->state.secret, &f, e);
 		if (r == 0)
-			r = er_row_put(in->db, uuids[i], ++in->l->seq, &f, e);
+			r = er_row_put(in->db, uuids[i], ++in->l->seq, linker_hash(in->l, uuids[i]),
+				       &f, e);
 	}
 	free(uuids);
 	return r;
@@ -468,7 +469,7 @@ linker_put(struct linker *l, struct db *db, const char *observation, uint64_t ha
 	r = identity_engine_put(l->engine, raw, hash, f, &row);
 	if (r <= 0)
 		return r < 0 ? no_memory(e) : 0;
-	return er_row_put(db, observation, is_new ? ++l->seq : 0, f, e);
+	return er_row_put(db, observation, is_new ? ++l->seq : 0, hash, f, e);
 }
 
 int

@@ -87,8 +87,8 @@ er_row_get(struct db *db, const char *observation, struct identity_features *ret
 }
 
 int
-er_row_put(struct db *db, const char *observation, int64_t seq, const struct identity_features *f,
-	   struct err *e)
+er_row_put(struct db *db, const char *observation, int64_t seq, uint64_t hash,
+	   const struct identity_features *f, struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_ER_ROW_PUT);
 	char text[IDENTITY_FEATURES_TEXT_MAX];
@@ -96,7 +96,8 @@ er_row_put(struct db *db, const char *observation, int64_t seq, const struct ide
 	identity_features_write(f, text);
 	db_bind_text(st, 1, observation);
 	db_bind_int(st, 2, seq);
-	db_bind_text(st, 3, text);
+	db_bind_int(st, 3, (int64_t)hash);
+	db_bind_text(st, 4, text);
 	return db_exec(st, NULL, e);
 }
 
@@ -126,7 +127,8 @@ er_rows(struct db *db, er_row_fn *fn, void *user, struct err *e)
 			if (r < 0)
 				(void)err_set(e, -EIO, "bad keys of an observation");
 			else
-				r = fn(user, db_col_text(st, 1), &f, db_col_text(st, 3), e);
+				r = fn(user, db_col_text(st, 1), (uint64_t)db_col_int(st, 4), &f,
+				       db_col_text(st, 3), e);
 			if (r < 0)
 				break;
 		}

@@ -29,15 +29,16 @@ int er_state_put(struct db *db, const struct er_state *s, struct err *e) A_NODIS
 /* The keys of an observation. 1, 0 (none yet: *ret is empty) or a store failure. */
 int er_row_get(struct db *db, const char *observation, struct identity_features *ret,
 	       struct err *e) A_NODISCARD;
-/* `seq` counts for a new row only. 0 or a store failure. */
-int er_row_put(struct db *db, const char *observation, int64_t seq,
+/* `seq` and `hash` (of the observation's name) count for a new row only. 0 or a store failure. */
+int er_row_put(struct db *db, const char *observation, int64_t seq, uint64_t hash,
 	       const struct identity_features *f, struct err *e) A_NODISCARD;
 /* The highest seq. 0 or a store failure. */
 int er_seq_last(struct db *db, int64_t *ret, struct err *e) A_NODISCARD;
 
 /* A negative result ends the listing and is returned. */
-typedef int er_row_fn(void *user, const char *observation, const struct identity_features *f,
-		      const char *identity /* NULL: none */, struct err *e);
+typedef int er_row_fn(void *user, const char *observation, uint64_t hash,
+		      const struct identity_features *f, const char *identity /* NULL: none */,
+		      struct err *e);
 /* All rows in the order of arrival. 0 or a negative errno. */
 int er_rows(struct db *db, er_row_fn *fn, void *user, struct err *e) A_NODISCARD;
 

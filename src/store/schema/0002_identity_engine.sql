@@ -6,10 +6,11 @@ CREATE INDEX identities_points ON identities (points_to);
 CREATE INDEX identities_anchor ON identities (anchor_uuid);
 UPDATE identities SET points_to = merged_into_uuid;
 
--- Keyed hashes of an observation's values, in the order of arrival.
+-- Keyed hashes of an observation's values and of its name, in the order of arrival.
 CREATE TABLE er_rows (
     observation_uuid TEXT PRIMARY KEY,
     seq BIGINT NOT NULL,
+    name_hash BIGINT NOT NULL,
     body TEXT NOT NULL
 );
 CREATE UNIQUE INDEX er_rows_seq ON er_rows (seq);
