@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The engine beside the slow reference, on every batch of made-up streams; and that neither the order
+of arrival nor what is gone again leaves a trace.
+
+    test_engine.py ENGINE_LINES
+"""
+import random
+import sys
+
+import reference
+import streams
+from engine import Engine, Follower, as_groups, current, run
+
+SECRET = reference.SECRET.decode()
+
+
+def equal_on_every_batch(exe, kind, size, seed, batch, every=1):
+    lines, follower = streams.stream(kind, size, seed), Follower()
+    with Engine(exe, SECRET) as engine:
+        for at in range(0, len(lines), batch):
+            for row in lines[at:at + batch]:
+                engine.say(row)
+            partition, events = engine.drain(max(r["ts"] for r in lines[at:at + batch]) * 1000)
+            for event in events:
+                follower.take(event)
+            assert follower.partition() == partition, f"changes after line {at}"
+            if at // batch % every and at + batch < len(lines):
+                continue
+            want = reference.groups(current(lines[:at + batch]).values())
+            assert as_groups(partition) == want, f"partition after line {at}: {len(as_groups(partition) ^ want)}"
+
+
+def the_order_does_not_count(exe):
+    lines, first = streams.stream("mixture", 400, 7), None
+    for seed in range(50):
+        with Engine(exe, SECRET) as engine:
+            for i, row in enumerate(streams.shuffled(lines, seed)):
+                engine.say(row)
+                if i % 61 == seed:
+                    engine.drain()
+            found = as_groups(engine.drain()[0])
+        first = first or found
+        assert found == first, f"order {seed}"
+
+
+def what_is_gone_leaves_nothing(exe):
+    rows = list(current(streams.stream("mixture", 900, 5)).values())
+    dice = random.Random(3)
+    gone = {r["id"] for r in rows if dice.random() < .5}
+    with Engine(exe, SECRET) as engine:
+        for i, row in enumerate(rows):
+            engine.say(row)
+            if i % 100 == 0:
+                engine.drain()
+        engine.drain()
+        for i, name in enumerate(sorted(gone)):
+            engine.say({"op": "remove", "id": name})
+            if i % 40 == 0:
+                engine.drain()
+        left, stats = as_groups(engine.drain()[0]), engine.stats()
+    with Engine(exe, SECRET) as engine:
+        for row in rows:
+            if row["id"] not in gone:
+                engine.say(row)
+        never, fresh = as_groups(engine.drain()[0]), engine.stats()
+    assert left == never
+    for key in ("rows", "values", "links"):
+        assert stats[key] == fresh[key], key
+
+
+def a_wrong_revision_leaves_nothing(exe):
+    lines = streams.stream("mixture", 900, 6)
+    found = []
+    for some in (lines, [r for r in current(lines).values()]):
+        with Engine(exe, SECRET) as engine:
+            for i, row in enumerate(some):
+                engine.say(row)
+                if i % 50 == 0:
+                    engine.drain()
+            found.append((as_groups(engine.drain()[0]), engine.stats()["links"]))
+    assert found[0] == found[1]
+
+
+def the_same_again_is_no_news(exe):
+    rows = list(current(streams.stream("mixture", 300, 8)).values())
+    with Engine(exe, SECRET) as engine:
+        for row in rows:
+            engine.say(row)
+        engine.drain()
+        for row in rows:
+            engine.say(row)
+        assert engine.drain()[1] == []
+
+
+def main():
+    exe = sys.argv[1]
+    points = [(f"{kind}, seed {seed}: equal on every batch",
+               lambda k=kind, s=seed: equal_on_every_batch(exe, k, 1000, s, 130)) for kind in streams.KINDS for seed in (1, 2, 3)]
+    points += [
+        ("4,000 mixed ones: equal", lambda: equal_on_every_batch(exe, "mixture", 4000, 1, 256, 7)),
+        ("50 orders of arrival, one partition", lambda: the_order_does_not_count(exe)),
+        ("every second observation goes: as if it had never come", lambda: what_is_gone_leaves_nothing(exe)),
+        ("misread and corrected: as if it had never been", lambda: a_wrong_revision_leaves_nothing(exe)),
+        ("the same again changes nothing", lambda: the_same_again_is_no_news(exe)),
+    ]
+    return run(points)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
