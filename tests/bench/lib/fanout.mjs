@@ -45,18 +45,19 @@ function pin(pid) {
   for (const one of family(pid)) spawnSync('taskset', ['-a', '-c', '-p', String(SERVER_CPU), String(one)]);
 }
 
-async function decnet(work) {
+/** Either as messages that only live viewers get, or as rows of the journal, which nobody misses. */
+async function decnet(journal, work) {
   const suite = await Suite.start({ DECNET_LOG_LEVEL: 'warning', DECNET_SSE_MAX_PER_USER: '0', DECNET_API_WORKERS: '1' });
   try {
     pin(suite.process.pid);
     const api = await Api.admin(suite);
     return await work({
-      name: 'decnet',
       to: `127.0.0.1:${suite.port}`,
       path: '/api/v1/identities/events',
       header: `Authorization: Bearer ${api.token}`,
       pids: family(suite.process.pid),
-      publish: ['--to', `unix:${suite.env.DECNET_BUS_SOCKET}`, '--topic', 'identity.ext.bench'],
+      publisher: program(journal ? 'journal' : 'publish'),
+      publish: ['--to', `unix:${suite.env.DECNET_BUS_SOCKET}`, '--topic', 'identity.ext.bench', ...(journal ? ['--db', `sqlite:${suite.dir}/decnet.db`] : [])],
       // The envelope of the stream's frames is part of what viewers get; with it a frame has about 200 bytes of data.
       size: 110,
     });
@@ -72,7 +73,7 @@ async function nchan(work) {
     const server = new Program(SERVER_CPU, NGINX, ['-p', dir, '-c', join(dir, 'nginx.conf')]);
     try {
       await listening({ host: '127.0.0.1', port });
-      return await work({ name: 'nginx + nchan', to: `127.0.0.1:${port}`, path: '/sub', pids: [server.pid], publish: ['--to', `127.0.0.1:${port}`, '--path', '/pub'], size: 200 });
+      return await work({ to: `127.0.0.1:${port}`, path: '/sub', pids: [server.pid], publish: ['--to', `127.0.0.1:${port}`, '--path', '/pub'], size: 200 });
     } finally {
       await server.stop();
     }
@@ -84,13 +85,13 @@ async function floor(work) {
   const server = new Program(SERVER_CPU, program('sse_floor'), [port]);
   try {
     await listening({ host: '127.0.0.1', port });
-    return await work({ name: 'floor: one send each', to: `127.0.0.1:${port}`, path: '/', pids: [server.pid], publish: ['--to', `127.0.0.1:${port}`, '--path', '/'], size: 200 });
+    return await work({ to: `127.0.0.1:${port}`, path: '/', pids: [server.pid], publish: ['--to', `127.0.0.1:${port}`, '--path', '/'], size: 200 });
   } finally {
     await server.stop();
   }
 }
 
-export const servers = { decnet, nchan, floor };
+export const servers = { decnet: (work) => decnet(false, work), journal: (work) => decnet(true, work), nchan, floor };
 
 /** Opens the viewers; gives the loader and what it said when all were there. */
 export async function watch(server, viewers, slow = 0) {
@@ -103,6 +104,6 @@ export async function watch(server, viewers, slow = 0) {
 
 /** Publishes for so many seconds from event `first` on; the number of the last one. */
 export async function publish(server, rate, seconds, first) {
-  const p = new Program(LOAD_CPU, program('publish'), [...server.publish, '--rate', rate, '--seconds', seconds, '--first', first, '--size', server.size]);
+  const p = new Program(LOAD_CPU, server.publisher ?? program('publish'), [...server.publish, '--rate', rate, '--seconds', seconds, '--first', first, '--size', server.size]);
   return (await p.line()).last;
 }
