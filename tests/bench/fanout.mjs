@@ -19,6 +19,8 @@ async function mark(loader) {
 /** One event a second: the time until each viewer has it. */
 async function calm(server, loader, first) {
   const last = await publish(server, 1, 2, first);
+  // The last event is published, not yet delivered: the next one must not come on its heels.
+  await pause(1000);
   await mark(loader);
   const end = await publish(server, 1, 12, last + 1);
   await pause(1000);
