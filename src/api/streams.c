@@ -20,10 +20,9 @@
 #include "util/limits.h"
 #include "util/log.h"
 
-#define READ_ROWS      512
-#define POLL_MS	       1000
-#define POLLS_WITH_BUS 5 /* with a bus only every so many polls look at the store */
-#define RETRY_MS       50
+#define READ_ROWS 512
+#define POLL_MS	  500
+#define RETRY_MS  50
 
 static void read_on(struct streams *s);
 
@@ -306,17 +305,16 @@ poll_later(struct streams *s)
 		log_plain(LV_WARN, "streams.no_timer");
 }
 
-/* Hints may be lost, and there may be no bus at all. */
+/*
+ * Hints may be lost, and there may be no bus at all. That somebody's access ended at another
+ * gateway is no event and has no hint: this is what keeps the second that the contract gives.
+ */
 static void
 on_poll(struct loop_timer *t)
 {
 	struct streams *s = t->user;
-	bool hinted = atomic_load(&s->worker->state->bus_connected);
 
-	if (!hinted || s->failing || ++s->polls >= POLLS_WITH_BUS) {
-		s->polls = 0;
-		streams_poke(s);
-	}
+	streams_poke(s);
 	poll_later(s);
 }
 

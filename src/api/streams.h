@@ -46,7 +46,6 @@ struct streams {
 	struct list held;	      /* answers of the store that were read at a later one */
 	struct stream_logs *logs;
 	struct loop_timer poll;
-	unsigned polls;
 	bool failing; /* the last read of the journal failed, and was logged */
 	bool stopping;
 };
