@@ -322,6 +322,7 @@ describe('what the workers share', () => {
     for (let i = 0; i < 2 * CONNECTIONS; i++) {
       const refused = await ask(`/api/v1/identities/events?ticket=${ticket}`);
       assert.equal(refused.status, 503);
+      assert.match(refused.text, /^retry-after: 1\r$/im);
       assert.ok(refused.text.endsWith('{"detail":"Server busy"}'), refused.text);
       refused.socket.destroy();
     }
