@@ -164,6 +164,43 @@ test('a stream over HTTP/1.1 inside TLS', async () => {
   v.cut();
 });
 
+test('large answers to readers that stop and go on arrive whole', async () => {
+  const page = (await curl('--http1.1', '/openapi.json')).text;
+  const times = 60;
+
+  // HTTP/1.1: many requests at once, nothing read until the server cannot write any more.
+  const socket = tls.connect({ port: suite.port, host: '127.0.0.1', rejectUnauthorized: false });
+  await new Promise((good, bad) => socket.once('secureConnect', good).once('error', bad));
+  const one = 'GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n';
+  socket.write(one.repeat(times - 1) + one.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
+  await new Promise((good) => setTimeout(good, 300));
+  const parts = [];
+  for await (const chunk of socket) {
+    parts.push(chunk);
+    if (parts.length % 50 === 0) await new Promise((good) => setTimeout(good, 5));
+  }
+  const answers = Buffer.concat(parts).toString().split(/HTTP\/1\.1 200 OK\r\n/).slice(1);
+  assert.equal(answers.length, times);
+  for (const a of answers) assert.equal(a.slice(a.indexOf('\r\n\r\n') + 4), page);
+
+  // HTTP/2: as many streams, each read as slowly.
+  const session = new Session(suite.port, live.cert);
+  const texts = await Promise.all(
+    Array.from({ length: times }, async () => {
+      const req = session.client.request({ ':path': '/openapi.json' });
+      let text = '';
+      req.setEncoding('utf8');
+      for await (const chunk of req) {
+        text += chunk;
+        await new Promise((good) => setImmediate(good));
+      }
+      return text;
+    }),
+  );
+  for (const text of texts) assert.equal(text, page);
+  await session.close();
+});
+
 const certificateOf = () =>
   new Promise((good, bad) => {
     const s = tls.connect({ port: suite.port, host: '127.0.0.1', rejectUnauthorized: false }, () => {
