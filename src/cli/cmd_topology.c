@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `decnet topology …` and `decnet mutate`: networks and their changes. */
+/* `decnet topology …`: networks as a whole. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -7,13 +7,15 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/mutate.h"
 #include "cli/rest.h"
+#include "util/buf.h"
 #include "util/clock.h"
 #include "util/json.h"
 #include "util/sv.h"
 
-#define WAIT_DEFAULT_S 60
 #define LOOK_MS	       100
+#define PATH_MAX_BYTES 1024u
 
 static const char *
 text_of(const json_t *object, const char *key)
@@ -30,15 +32,20 @@ cmd_topology_list(struct cli *c)
 	const struct cli_option options[] = {{"--status", CLI_TEXT, &status}};
 	struct rest_answer a = {0};
 	const json_t *one;
-	char path[128];
+	struct buf path;
 	size_t i;
 	int code = cli_options(c, options, ARRAY_LEN(options), 0, 0);
 
 	if (code != 0)
 		return code;
-	(void)snprintf(path, sizeof(path), "/topologies?limit=500%s%.32s", status ? "&status=" : "",
-		       status ? status : "");
-	code = rest_do(c, "GET", path, NULL, &a);
+	buf_init(&path, PATH_MAX_BYTES);
+	if (buf_put(&path, SV("/topologies?limit=500")) < 0 ||
+	    (status && rest_put_arg(&path, "status", status) < 0) || buf_putc(&path, '\0') < 0) {
+		buf_fini(&path);
+		return cli_usage(c, "too long", status);
+	}
+	code = rest_do(c, "GET", path.p, NULL, &a);
+	buf_fini(&path);
 	json_array_foreach(json_object_get(a.json, "data"), i, one) if (!c->json)(void)
 		printf("%s  %-12s v%-5lld %s\n", text_of(one, "id"), text_of(one, "status"),
 		       (long long)json_integer_value(json_object_get(one, "version")),
@@ -127,10 +134,10 @@ cmd_topology_blank(struct cli *c)
 
 	if (code != 0)
 		return code;
-	body = json_pack("{s:s}", "name", c->argv[0]);
+	body = json_pack("{s:o}", "name", json_view(sv_from(c->argv[0])));
 	if (host) {
 		(void)json_object_set_new(body, "mode", json_string("agent"));
-		(void)json_object_set_new(body, "target_host", json_string(host));
+		(void)json_object_set_new(body, "target_host", json_view(sv_from(host)));
 	}
 	code = rest_do(c, "POST", "/topologies/blank", body, &a);
 	json_decref(body);
@@ -140,24 +147,19 @@ cmd_topology_blank(struct cli *c)
 	return code;
 }
 
-/* Seconds of --wait: none is 0. */
-static uint64_t
-wait_seconds(const char *wait)
+int
+cli_wait_seconds(struct cli *c, const char *wait, uint64_t *ret_seconds)
 {
-	uint64_t seconds = WAIT_DEFAULT_S;
-
-	if (!wait)
-		return 0;
-	if (*wait && sv_u64(sv_from(wait), 86400, &seconds) < 0)
-		seconds = WAIT_DEFAULT_S;
-	return seconds;
+	*ret_seconds = CLI_WAIT_DEFAULT_S;
+	if (wait && *wait && sv_u64(sv_from(wait), 86400, ret_seconds) < 0)
+		return cli_usage(c, "not a number of seconds up to 86400", wait);
+	return 0;
 }
 
-/* Look until the member `key` of GET `path` is none of the two words, at most so long. The exit
- * code; the last word in dst. */
+/* Look until the status is another than this word, at most so long. The exit code; the last word in
+ * dst. */
 static int
-wait_while(struct cli *c, const char *path, const char *key, const char *one, const char *other,
-	   uint64_t seconds, char dst[32])
+wait_while(struct cli *c, const char *path, const char *through, uint64_t seconds, char dst[32])
 {
 	uint64_t end = clock_mono_ms() + seconds * 1000;
 	struct cli quiet = *c;
@@ -165,17 +167,14 @@ wait_while(struct cli *c, const char *path, const char *key, const char *one, co
 	quiet.json = false;
 	for (;;) {
 		struct rest_answer a = {0};
-		const json_t *row;
 		int code = rest_do(&quiet, "GET", path, NULL, &a);
 
 		if (code != 0)
 			return code;
-		row = json_object_get(a.json, "topology")
-			      ? json_object_get(a.json, "topology")
-			      : json_array_get(json_object_get(a.json, "data"), 0);
-		(void)snprintf(dst, 32, "%s", text_of(row, key));
+		(void)snprintf(dst, 32, "%s",
+			       text_of(json_object_get(a.json, "topology"), "status"));
 		rest_fini(&a);
-		if (strcmp(dst, one) != 0 && strcmp(dst, other) != 0)
+		if (strcmp(dst, through) != 0)
 			return CLI_OK;
 		if (clock_mono_ms() >= end)
 			return cli_fail(CLI_FAILED, "still %s after %llu s", dst,
@@ -191,13 +190,16 @@ transition(struct cli *c, const char *tail, const char *through, const char *goa
 	const struct cli_option options[] = {{"--wait", CLI_MAYBE, &wait}};
 	struct rest_answer a = {0};
 	char path[128], status[32] = "";
+	uint64_t seconds = 0;
 	int code = cli_options(c, options, ARRAY_LEN(options), 1, 1);
 
+	if (code == 0)
+		code = cli_wait_seconds(c, wait, &seconds);
 	if (code == 0)
 		code = ask(c, "POST", tail, &a);
 	if (code == 0 && wait) {
 		(void)snprintf(path, sizeof(path), "/topologies/%s", text_of(a.json, "id"));
-		code = wait_while(c, path, "status", through, through, wait_seconds(wait), status);
+		code = wait_while(c, path, through, seconds, status);
 		if (code == 0 && strcmp(status, goal) != 0)
 			code = cli_fail(CLI_FAILED, "it is %s now", status);
 	}
@@ -233,138 +235,117 @@ cmd_topology_delete(struct cli *c)
 	return code;
 }
 
-/* KEY=VALUE: a value that is JSON is taken as such, `services=a,b` as a list, any other as text. */
-static int
-add_pair(json_t *payload, const char *pair)
+int
+cmd_topology_events(struct cli *c)
 {
-	const char *eq = strchr(pair, '=');
-	char key[65];
-	json_t *value = NULL;
+	uint64_t limit = 100;
+	const struct cli_option options[] = {{"--limit", CLI_NUMBER, &limit}};
+	struct rest_answer a = {0};
+	const json_t *one;
+	char tail[64];
+	size_t i;
+	int code = cli_options(c, options, ARRAY_LEN(options), 1, 1);
 
-	if (!eq || eq == pair || (size_t)(eq - pair) >= sizeof(key))
-		return -EINVAL;
-	memcpy(key, pair, (size_t)(eq - pair));
-	key[eq - pair] = 0;
-	if (strcmp(key, "services") == 0 && eq[1] != '[') {
-		struct sv rest = sv_from(eq + 1);
-
-		value = json_array();
-		while (rest.n)
-			(void)json_array_append_new(value, json_view(sv_cut(&rest, ',')));
-	} else if (json_parse(sv_from(eq + 1), &value, NULL) < 0) {
-		value = json_string(eq + 1);
-	}
-	return json_object_set_new(payload, key, value);
+	(void)snprintf(tail, sizeof(tail), "/status-events?limit=%llu", (unsigned long long)limit);
+	if (code == 0)
+		code = ask(c, "GET", tail, &a);
+	json_array_foreach(a.json, i, one) if (!c->json)(void)
+		printf("%s  %-12s -> %-12s %s\n", text_of(one, "at"), text_of(one, "from_status"),
+		       text_of(one, "to_status"),
+		       json_get_text(one, "reason") ? json_get_text(one, "reason") : "");
+	rest_fini(&a);
+	return code;
 }
 
-static int
-read_payload(struct cli *c, const char *text, json_t **ret)
-{
-	char from_input[65536];
-	struct err e = {0};
-	size_t n;
+/* What `topology create` was given, as texts. */
+struct plan {
+	const char *deckies, *services, *cross, *forward, *host;
+	uint64_t depth, branching, seed;
+};
 
-	if (strcmp(text, "-") == 0) {
-		n = fread(from_input, 1, sizeof(from_input) - 1, stdin);
-		from_input[n] = 0;
-		text = from_input;
+/* A share of 1, as the generator takes it. 0, or the exit code. */
+static int
+put_share(struct cli *c, json_t *body, const char *key, const char *text)
+{
+	json_t *value = NULL;
+
+	if (!text)
+		return 0;
+	if (json_parse(sv_from(text), &value, NULL) < 0 || !json_is_number(value)) {
+		json_decref(value);
+		return cli_usage(c, "not a number", text);
 	}
-	if (json_parse(sv_from(text), ret, &e) < 0 || !json_is_object(*ret))
-		return cli_usage(c, "the payload is no JSON object", err_text(&e));
+	return json_object_set_new(body, key, value) < 0 ? CLI_FAILED : 0;
+}
+
+/* MIN-MAX, or one number for both. 0, or the exit code. */
+static int
+put_deckies(struct cli *c, json_t *body, const char *text)
+{
+	struct sv max = sv_from(text ? text : ""), min;
+	uint64_t a, b;
+
+	if (!text)
+		return 0;
+	min = sv_cut(&max, '-');
+	if (!strchr(text, '-'))
+		max = min;
+	if (sv_u64(min, 1000, &a) < 0 || sv_u64(max, 1000, &b) < 0)
+		return cli_usage(c, "expected MIN-MAX", text);
+	(void)json_object_set_new(body, "deckies_per_lan_min", json_integer((json_int_t)a));
+	(void)json_object_set_new(body, "deckies_per_lan_max", json_integer((json_int_t)b));
 	return 0;
 }
 
 static int
-print_queue(struct cli *c, const char *path)
+make_body(struct cli *c, const struct plan *p, json_t *body)
 {
-	struct rest_answer a = {0};
-	const json_t *one;
-	size_t i;
-	int code = rest_do(c, "GET", path, NULL, &a);
+	int code = put_deckies(c, body, p->deckies);
 
-	json_array_foreach(json_object_get(a.json, "data"), i, one) if (!c->json)(void) printf(
-		"%s  %-10s %-14s %s\n", text_of(one, "id"), text_of(one, "state"),
-		text_of(one, "op"),
-		json_is_string(json_object_get(one, "reason")) ? text_of(one, "reason") : "");
-	rest_fini(&a);
-	return code;
-}
-
-static int
-enqueue(struct cli *c, const char *id, const char *given, uint64_t expected, const char *wait)
-{
-	json_t *payload = NULL, *body;
-	struct rest_answer a = {0};
-	char path[160], state[32] = "";
-	int code = given ? read_payload(c, given, &payload) : 0;
-
-	if (!given)
-		payload = json_object();
-	for (int i = 2; code == 0 && i < c->argc; i++)
-		if (add_pair(payload, c->argv[i]) < 0)
-			code = cli_usage(c, "expected KEY=VALUE", c->argv[i]);
-	if (code != 0) {
-		json_decref(payload);
-		return code;
+	(void)json_object_set_new(body, "depth", json_integer((json_int_t)p->depth));
+	(void)json_object_set_new(body, "branching_factor", json_integer((json_int_t)p->branching));
+	if (p->services) {
+		(void)json_object_set_new(body, "services_explicit", cli_words(p->services));
+		(void)json_object_set_new(body, "randomize_services", json_false());
 	}
-	body = json_pack("{s:s, s:o}", "op", c->argv[1], "payload", payload);
-	if (expected != UINT64_MAX)
-		(void)json_object_set_new(body, "expected_version",
-					  json_integer((json_int_t)expected));
-	(void)snprintf(path, sizeof(path), "/topologies/%s/mutations", id);
-	code = rest_do(c, "POST", path, body, &a);
-	json_decref(body);
-	if (code == 0 && wait) {
-		/* Ours is the newest, or behind newer ones: the queue is in order, so the newest
-		 * ends last. */
-		(void)snprintf(path, sizeof(path), "/topologies/%s/mutations?limit=1", id);
-		code = wait_while(c, path, "state", "pending", "applying", wait_seconds(wait),
-				  state);
-		if (code == 0 && strcmp(state, "applied") != 0)
-			code = cli_fail(CLI_FAILED, "it is %s: decnet mutate %s --list", state,
-					c->argv[0]);
+	if (p->seed != UINT64_MAX)
+		(void)json_object_set_new(body, "seed", json_integer((json_int_t)p->seed));
+	if (p->host) {
+		(void)json_object_set_new(body, "mode", json_string("agent"));
+		(void)json_object_set_new(body, "target_host", json_view(sv_from(p->host)));
 	}
-	if (code == 0 && !c->json)
-		(void)printf("%s  %s\n", text_of(a.json, "mutation_id"),
-			     *state ? state : text_of(a.json, "state"));
-	rest_fini(&a);
+	if (code == 0)
+		code = put_share(c, body, "cross_edge_probability", p->cross);
+	if (code == 0)
+		code = put_share(c, body, "bridge_forward_probability", p->forward);
 	return code;
 }
 
 int
-cmd_mutate(struct cli *c)
+cmd_topology_create(struct cli *c)
 {
-	const char *payload = NULL, *wait = NULL, *cancel = NULL, *state = NULL;
-	uint64_t expected = UINT64_MAX, limit = 50;
-	bool list = false;
+	struct plan p = {.depth = UINT64_MAX, .branching = UINT64_MAX, .seed = UINT64_MAX};
 	const struct cli_option options[] = {
-		{"--payload", CLI_TEXT, &payload}, {"--expected-version", CLI_NUMBER, &expected},
-		{"--wait", CLI_MAYBE, &wait},	   {"--list", CLI_FLAG, &list},
-		{"--cancel", CLI_TEXT, &cancel},   {"--state", CLI_TEXT, &state},
-		{"--limit", CLI_NUMBER, &limit}};
+		{"--depth", CLI_NUMBER, &p.depth},   {"--branching", CLI_NUMBER, &p.branching},
+		{"--deckies", CLI_TEXT, &p.deckies}, {"--services", CLI_TEXT, &p.services},
+		{"--seed", CLI_NUMBER, &p.seed},     {"--cross", CLI_TEXT, &p.cross},
+		{"--forward", CLI_TEXT, &p.forward}, {"--host", CLI_TEXT, &p.host},
+	};
 	struct rest_answer a = {0};
-	char id[37], path[192];
-	int code = cli_options(c, options, ARRAY_LEN(options), 1, 64);
+	json_t *body;
+	int code = cli_options(c, options, ARRAY_LEN(options), 1, 1);
 
 	if (code != 0)
 		return code;
-	if (!list && !cancel && c->argc < 2)
-		return cli_usage(c, "an operation is expected", c->argv[0]);
-	code = rest_topology_id(c, c->argv[0], id);
-	if (code != 0)
-		return code;
-	if (list) {
-		(void)snprintf(path, sizeof(path), "/topologies/%s/mutations?limit=%llu%s%.32s", id,
-			       (unsigned long long)limit, state ? "&state=" : "",
-			       state ? state : "");
-		return print_queue(c, path);
-	}
-	if (!cancel)
-		return enqueue(c, id, payload, expected, wait);
-	(void)snprintf(path, sizeof(path), "/topologies/%s/mutations/%.64s", id, cancel);
-	code = rest_do(c, "DELETE", path, NULL, &a);
+	if (p.depth == UINT64_MAX || p.branching == UINT64_MAX)
+		return cli_usage(c, "--depth and --branching are needed", NULL);
+	body = json_pack("{s:o}", "name", json_view(sv_from(c->argv[0])));
+	code = body ? make_body(c, &p, body) : CLI_FAILED;
+	if (code == 0)
+		code = rest_do(c, "POST", "/topologies", body, &a);
+	json_decref(body);
 	if (code == 0 && !c->json)
-		(void)printf("cancelled\n");
+		(void)printf("%s\n", text_of(a.json, "id"));
 	rest_fini(&a);
 	return code;
 }

@@ -14,6 +14,7 @@
 #include "util/file.h"
 #include "util/id.h"
 #include "util/json.h"
+#include "util/limits.h"
 
 #define DEFAULT_URL	"http://127.0.0.1:8000"
 #define ANSWER_MAX	67108864u
@@ -332,19 +333,26 @@ rest_topology_id(const struct cli *c, const char *name, char dst[37])
 		return 0;
 	}
 	quiet.json = false;
-	code = rest_do(&quiet, "GET", "/topologies?limit=500", NULL, &a);
-	if (code != 0)
-		return code;
-	json_array_foreach(json_object_get(a.json, "data"), i, one)
-	{
-		const char *id = json_get_text(one, "id"), *got = json_get_text(one, "name");
+	/* There are at most LIMIT_TOPOLOGIES. */
+	for (unsigned offset = 0; found == 0 && offset < LIMIT_TOPOLOGIES; offset += 500) {
+		char path[64];
 
-		if (!id || !got || strcmp(got, name) != 0)
-			continue;
-		found++;
-		(void)snprintf(dst, 37, "%s", id);
+		(void)snprintf(path, sizeof(path), "/topologies?limit=500&offset=%u", offset);
+		code = rest_do(&quiet, "GET", path, NULL, &a);
+		if (code != 0)
+			return code;
+		json_array_foreach(json_object_get(a.json, "data"), i, one)
+		{
+			const char *id = json_get_text(one, "id"),
+				   *got = json_get_text(one, "name");
+
+			if (!id || !got || strcmp(got, name) != 0)
+				continue;
+			found++;
+			(void)snprintf(dst, 37, "%s", id);
+		}
+		rest_fini(&a);
 	}
-	rest_fini(&a);
 	return found == 1 ? 0 : cli_fail(CLI_NOT_FOUND, "no topology is named '%s'", name);
 }
 
