@@ -42,13 +42,22 @@ check_depth(struct sv text)
 /* What stands for a number beyond all doubles: no longer than the shortest of them. */
 #define TOO_GREAT_TEXT "9e307"
 
-/* One number that begins at `p`, a terminated text; writes what jansson can hold. Its length. */
+/*
+ * What begins like a number at `p`, a terminated text; writes what jansson can hold, which is never
+ * more than two bytes longer. Its length.
+ */
 static size_t
-tame_number(const char *p, char *dst, size_t *n)
+tame_number(char *p, char *dst, size_t *n)
 {
 	size_t len = strspn(p, "0123456789+-.eE");
+	char behind = p[len];
+	double value;
 
-	if (isinf(strtod(p, NULL))) {
+	/* strtod also knows words and hexadecimal digits: it must not see what follows. */
+	p[len] = '\0';
+	value = strtod(p, NULL);
+	p[len] = behind;
+	if (isinf(value)) {
 		if (*p == '-')
 			dst[(*n)++] = '-';
 		memcpy(dst + *n, TOO_GREAT_TEXT, sizeof(TOO_GREAT_TEXT) - 1);

@@ -229,7 +229,7 @@ test('NUL and bytes that are not UTF-8: nothing in a path, 422 in a query, 400 i
     assert.ok(answer.json.errors.length >= 1);
   }
   const post = (path, body, ...fields) => ask(head(`POST /api/v1${path} HTTP/1.1`, bearer.trim(), 'Content-Type: application/json', `Content-Length: ${bytes(body).length}`, ...fields), body);
-  for (const body of ['', ' ', '{', '{"name":"a"', '{"name":"a"}x', '{"name":"a",}', "{'name':'a'}", '{name:"a"}', '{"name":"\xff"}', '{"name":"\xc0\xaf"}', '{"name":"\xed\xa0\x80"}', '{"name":"\\ud800"}', '{"name":"\\udc00\\ud800"}', '{"name":"a\0"}', '\0', '{"name":"a\nb"}', '{"name":"\\x41"}', '\xef\xbb\xbf{"name":"a"}', '{"name":"a","name":"b"}', '{"x":NaN}', '{"x":Infinity}', '{"x":1e999}', '{"x":01}', '{"x":+1}', '{"x":0x1}', '{"x":99999999999999999999999}', '// a\n{}', `${'[' .repeat(100000)}`, `{"x":${'['.repeat(40)}${']'.repeat(40)}}`, `{"a":`.repeat(33) + '1' + '}'.repeat(33), bytes('{"name":"a"}').swap16()]) {
+  for (const body of ['', ' ', '{', '{"name":"a"', '{"name":"a"}x', '{"name":"a",}', "{'name':'a'}", '{name:"a"}', '{"name":"\xff"}', '{"name":"\xc0\xaf"}', '{"name":"\xed\xa0\x80"}', '{"name":"\\ud800"}', '{"name":"\\udc00\\ud800"}', '{"name":"a\0"}', '\0', '{"name":"a\nb"}', '{"name":"\\x41"}', '\xef\xbb\xbf{"name":"a"}', '{"name":"a","name":"b"}', `{"x":1e999,${'-inf'.repeat(100000)}`, `[${'1e999,'.repeat(100000)}`, '{"x":NaN}', '{"x":Infinity}', '{"x":01}', '{"x":+1}', '{"x":0x1}', '// a\n{}', `${'[' .repeat(100000)}`, `{"x":${'['.repeat(40)}${']'.repeat(40)}}`, `{"a":`.repeat(33) + '1' + '}'.repeat(33), bytes('{"name":"a"}').swap16()]) {
     if (body === '') continue;
     isDetail(await post('/topologies/blank', body), 400, 'Malformed JSON body', JSON.stringify(String(body).slice(0, 40)));
   }
@@ -243,6 +243,10 @@ test('NUL and bytes that are not UTF-8: nothing in a path, 422 in a query, 400 i
     ['/topologies/blank', `{"name":"${'a'.repeat(65)}"}`, 'name'],
     ['/topologies/blank', '{"name":"a","mode":"unihost\\u0000"}', 'mode'],
     ['/topologies/blank', '{"name":"a","x\\u001b[2J":1}', 'x\u001b[2J'],
+    ['/topologies/blank', '{"name":"a","x":1e999}', 'x'],
+    ['/topologies', '{"name":"a","seed":99999999999999999999999}', 'seed'],
+    ['/topologies', '{"name":"a","depth":1e999}', 'depth'],
+    ['/topologies', '{"name":"a","depth":-1e999}', 'depth'],
     ['/config/users', '{"username":"a\\u0000","password":"password-number-one"}', 'username'],
     ['/config/users', '{"username":"admin\\u0000x","password":"password-number-one"}', 'username'],
     ['/config/users', '{"username":"a","password":"password-number-one","role":"admin\\u0000"}', 'role'],

@@ -241,6 +241,32 @@ strict_json(void **state)
 	}
 }
 
+/* What strtod takes for a number and JSON does not, behind a number that is too great: the room for
+ * the rewritten text is that of numbers. */
+static void
+words_are_no_numbers(void **state)
+{
+	static const char *const words[] = {"-inf",	 "-INF,",     "-infinity ", "-nan",
+					    "0x1p9999,", "-0x9p9999", "-",	    "-1e999",
+					    "1e999,",	 "0e"};
+	enum { TIMES = 2000 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		size_t n = strlen(words[i]);
+		char *text = malloc(6 + n * TIMES + 1);
+		json_t *value = NULL;
+
+		assert_non_null(text);
+		memcpy(text, "[1e999", 6);
+		for (size_t k = 0; k < TIMES; k++)
+			memcpy(text + 6 + k * n, words[i], n + 1);
+		if (json_parse(sv_from(text), &value, NULL) != -EBADMSG)
+			fail_msg("%s", words[i]);
+		free(text);
+	}
+}
+
 static void
 bad_bytes_become_replacement_characters(void **state)
 {
@@ -299,6 +325,7 @@ main(void)
 		cmocka_unit_test(a_time_survives_its_text),
 		cmocka_unit_test(uuids_rise),
 		cmocka_unit_test(strict_json),
+		cmocka_unit_test(words_are_no_numbers),
 		cmocka_unit_test(great_numbers),
 		cmocka_unit_test(bad_bytes_become_replacement_characters),
 		cmocka_unit_test(log_fields_stay_on_their_line),
