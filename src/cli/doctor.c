@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "cli/child.h"
+#include "cli/doctor_netns.h"
 #include "cli/restart.h"
 #include "store/db.h"
 #include "util/sv.h"
@@ -344,8 +345,15 @@ check_loopback(struct doctor *d)
 void
 doctor_check_driver(struct doctor *d)
 {
-	if (strcmp(d->conf->net_driver, "netns") != 0)
+	bool chosen =
+		strcmp(d->conf->net_driver, "netns") == 0 ||
+		(strcmp(d->conf->net_driver, "auto") == 0 && d->conf->uplink && geteuid() == 0);
+
+	if (chosen)
+		doctor_check_netns(d);
+	else
 		check_loopback(d);
+	doctor_check_leftovers(d);
 }
 
 void

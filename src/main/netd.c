@@ -11,6 +11,7 @@
 #include "netd/guard.h"
 #include "netd/host.h"
 #include "netd/server.h"
+#include "netd/uplink.h"
 #include "util/conf.h"
 #include "util/fdpass.h"
 #include "util/log.h"
@@ -37,6 +38,10 @@ on_signal(void *user, int signo)
 	loop_stop(p->loop);
 }
 
+static const char no_privilege[] =
+	"root is needed, or a user namespace with a network and mounts of "
+	"its own (unshare -Urnm decnet up)";
+
 /* -EINVAL: this machine, or this user, cannot have decoy networks. */
 static int
 check_host(struct err *e)
@@ -46,9 +51,7 @@ check_host(struct err *e)
 	int n;
 
 	if (!guard_privileged())
-		return err_set(e, -EINVAL,
-			       "DECNET_NET_DRIVER: netns needs root, or a user namespace with its "
-			       "own network and mounts (unshare -Urnm decnet up)");
+		return err_set(e, -EINVAL, "DECNET_NET_DRIVER: netns: %s", no_privilege);
 	n = host_probe(features, e);
 	for (int i = 0; i < n; i++)
 		if (features[i].needed && !features[i].there)
@@ -60,6 +63,35 @@ check_host(struct err *e)
 	if (host_tune(&why) < 0)
 		log_event(LV_WARN, "netd.shared_settings", KV_S("why", err_text(&why)));
 	return 0;
+}
+
+/* `--check`: a line for each thing that is needed, `ok …` or `bad …`. -EINVAL when one is missing.
+ */
+static int
+check(const struct conf *conf)
+{
+	struct host_feature features[HOST_FEATURES_MAX];
+	struct uplink uplink;
+	struct err e = {0};
+	bool bad = !guard_privileged();
+	int n = bad ? 0 : host_probe(features, &e);
+
+	(void)printf("%s privileges%s%s\n", bad ? "bad" : "ok", bad ? ": " : "",
+		     bad ? no_privilege : "");
+	for (int i = 0; i < n; i++) {
+		(void)printf("%s %s%s%s\n", features[i].there ? "ok" : "bad", features[i].name,
+			     features[i].there ? "" : ": ", features[i].why);
+		bad |= features[i].needed && !features[i].there;
+	}
+	if (n < 0 || uplink_open(&uplink, conf->uplink, &e) < 0) {
+		(void)printf("bad %s\n", err_text(&e));
+		bad = true;
+	} else {
+		if (uplink.on)
+			(void)printf("ok uplink %s\n", uplink.name);
+		uplink_close(&uplink);
+	}
+	return bad ? -EINVAL : 0;
 }
 
 static int
@@ -76,12 +108,28 @@ open_all(struct program *p, int own_channel, struct err *e)
 	if (r == 0)
 		r = guard_capabilities(e);
 	if (r == 0)
-		r = fabric_new(dir, &p->fabric, e);
+		r = fabric_new(dir, p->conf.uplink, &p->fabric, e);
 	if (r == 0)
 		r = guard_seal(e);
 	if (r == 0)
 		return server_new(p->loop, own_channel, p->fabric, &p->server, e);
 	(void)close(own_channel);
+	return r;
+}
+
+/* `--remove`: what a suite of this state directory has left behind. */
+static int
+remove_all(const struct conf *conf, struct err *e)
+{
+	struct fabric *fabric = NULL;
+	char dir[1100];
+	int r = check_host(e);
+
+	(void)snprintf(dir, sizeof(dir), "%s/netns", conf->state_dir);
+	if (r == 0)
+		r = fabric_new(dir, NULL, &fabric, e);
+	if (r == 0)
+		fabric_remove(fabric);
 	return r;
 }
 
@@ -122,19 +170,22 @@ main(int argc, char **argv)
 	struct err e = {0};
 	int r;
 
-	(void)argv;
-	if (argc > 1) {
-		(void)fprintf(stderr, "usage: " PROGRAM " (settings come from the environment)\n");
+	if (argc > 2 ||
+	    (argc == 2 && strcmp(argv[1], "--check") != 0 && strcmp(argv[1], "--remove") != 0)) {
+		(void)fprintf(stderr, "usage: " PROGRAM " [--check | --remove] (settings come from "
+				      "the environment)\n");
 		return 2;
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
 	r = conf_load(&p.conf, &e);
 	if (r == 0) {
 		conf_log(&p.conf, PROGRAM);
-		r = serve(&p, &e);
+		r = argc == 1		? serve(&p, &e)
+		    : argv[1][2] == 'c' ? check(&p.conf)
+					: remove_all(&p.conf, &e);
 	}
 	conf_fini(&p.conf);
-	if (r < 0)
+	if (r < 0 && e.msg[0])
 		(void)fprintf(stderr, PROGRAM ": %s\n", err_text(&e));
 	return r == -EINVAL ? 2 : r < 0 ? 1 : 0;
 }

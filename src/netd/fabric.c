@@ -73,6 +73,9 @@ lan_add(struct fabric *f, const struct netd_thing *t, struct err *e)
 	if (!table_add(&f->table, &lan))
 		return err_set(e, -ENOBUFS, "too many networks");
 	nl_put_bridge(&f->nl, lan.index, name);
+	if (f->uplink.on && t->flags & NETD_DMZ)
+		uplink_put_trunk(&f->uplink, &f->nl, lan.index, &f->next_index,
+				 &table_lan(&f->table, &t->lan)->trunk);
 	nl_put_alias(&f->nl, lan.index, alias);
 	r = nl_commit(&f->nl, e);
 	if (r < 0)

@@ -18,8 +18,10 @@
 
 struct fabric;
 
-/* Open what is there under `dir`, or begin with nothing. 0 or a negative errno. */
-int fabric_new(const char *dir, struct fabric **ret, struct err *e) A_NODISCARD;
+/* Open what is there under `dir`, or begin with nothing. `uplink` is the interface, of the
+ * namespace that the thread is in, that DMZ LANs are joined to, or NULL. 0, -EINVAL (the uplink is
+ * of no use), or another negative errno. */
+int fabric_new(const char *dir, const char *uplink, struct fabric **ret, struct err *e) A_NODISCARD;
 /* The networks stay. */
 void fabric_free(struct fabric *f);
 /* Every namespace, link and name goes; then as fabric_free. */

@@ -9,12 +9,14 @@
 #include "netd/nl.h"
 #include "netd/space.h"
 #include "netd/table.h"
+#include "netd/uplink.h"
 
 #define FABRIC_OPER_UP 6 /* IF_OPER_UP, RFC 2863 */
 
 struct fabric {
 	struct space space;
 	struct fence *fence;
+	struct uplink uplink;
 	struct table table;
 	int next_index; /* of links; never used twice in one life, since old names live a while */
 	struct table gone; /* links that wait for the flush */

@@ -19,6 +19,8 @@ give_up_link(struct fabric *f, const struct table_entry *entry)
 	struct err e = {0};
 
 	nl_put_group(&f->nl, entry->index, NL_GROUP_GONE);
+	if (entry->trunk)
+		nl_put_group(&f->nl, entry->trunk, NL_GROUP_GONE);
 	/* A link that was never made is gone already. */
 	if (nl_commit(&f->nl, &e) < 0)
 		log_event(LV_DEBUG, "netd.link.none", KV_S("why", err_text(&e)));
@@ -118,7 +120,8 @@ struct scan {
 	struct fabric *f;
 	struct table table;
 	int highest;
-	struct table stray; /* links of ours that belong to nothing */
+	struct table stray;  /* links of ours that belong to nothing */
+	struct table trunks; /* the place of the LAN's index is taken by `trunk` */
 	bool no_memory;
 };
 
@@ -173,6 +176,8 @@ on_link(void *user, const struct nl_link *link)
 
 	if (link->index > scan->highest)
 		scan->highest = link->index;
+	if (uplink_is_trunk(link->name, &entry.trunk))
+		scan->no_memory |= !table_add(&scan->trunks, &entry);
 	if (!name_is_ours(link->name))
 		return;
 	if (netd_alias_parse(sv_from(link->alias), &entry.kind, &entry.thing) < 0)
@@ -194,6 +199,28 @@ drop_lost(struct scan *scan)
 			continue;
 		scan->no_memory |= !table_add(&scan->stray, entry);
 		table_remove(&scan->table, entry);
+	}
+}
+
+/* LANs get their trunks; those without a LAN go. */
+static void
+tie_trunks(struct scan *scan)
+{
+	for (size_t i = 0; i < scan->trunks.n; i++) {
+		struct table_entry *trunk = &scan->trunks.v[i];
+		bool tied = false;
+
+		for (size_t k = 0; k < scan->table.n; k++) {
+			struct table_entry *lan = &scan->table.v[k];
+
+			if (lan->kind != NETD_LAN || lan->index != trunk->trunk)
+				continue;
+			lan->trunk = trunk->index;
+			tied = true;
+		}
+		trunk->trunk = 0;
+		if (!tied)
+			scan->no_memory |= !table_add(&scan->stray, trunk);
 	}
 }
 
@@ -219,6 +246,7 @@ scan(struct fabric *f, struct err *e)
 	if (r == 0)
 		r = nl_links(&f->nl, on_link, &scan, e);
 	drop_lost(&scan);
+	tie_trunks(&scan);
 	if (r == 0 && scan.no_memory)
 		r = err_set(e, -ENOBUFS, "more networks than fit");
 	if (r == 0) {
@@ -238,6 +266,7 @@ scan(struct fabric *f, struct err *e)
 	}
 	table_fini(&scan.table);
 	table_fini(&scan.stray);
+	table_fini(&scan.trunks);
 	return r;
 }
 
@@ -286,8 +315,25 @@ fabric_prepare(struct fabric *f)
 
 /* -- life -- */
 
+/* DMZ LANs that are older than the uplink. */
+static int
+tie_lans(struct fabric *f, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && f->uplink.on && i < f->table.n; i++) {
+		struct table_entry *lan = &f->table.v[i];
+
+		if (lan->kind != NETD_LAN || lan->trunk || !(lan->thing.flags & NETD_DMZ))
+			continue;
+		uplink_put_trunk(&f->uplink, &f->nl, lan->index, &f->next_index, &lan->trunk);
+		r = nl_commit(&f->nl, e);
+	}
+	return r;
+}
+
 int
-fabric_new(const char *dir, struct fabric **ret, struct err *e)
+fabric_new(const char *dir, const char *uplink, struct fabric **ret, struct err *e)
 {
 	struct fabric *f = calloc(1, sizeof(*f));
 	int r;
@@ -296,7 +342,10 @@ fabric_new(const char *dir, struct fabric **ret, struct err *e)
 		return err_set(e, -ENOMEM, "out of memory");
 	f->nl.fd = f->inner.fd = -1;
 	f->next_index = FIRST_INDEX;
-	r = space_open(&f->space, dir, e);
+	f->space.home = -1;
+	r = uplink_open(&f->uplink, uplink, e);
+	if (r == 0)
+		r = space_open(&f->space, dir, e);
 	if (r == 0)
 		r = nl_open(&f->nl, e);
 	if (r == 0)
@@ -306,6 +355,10 @@ fabric_new(const char *dir, struct fabric **ret, struct err *e)
 	/* The rules of this version, whatever was there. */
 	if (r >= 0)
 		r = rebuild_fence(f, e);
+	if (r == 0)
+		r = uplink_join(&f->uplink, &f->nl, f->space.home, &f->next_index, e);
+	if (r == 0)
+		r = tie_lans(f, e);
 	if (r < 0) {
 		fabric_free(f);
 		return r;
@@ -321,6 +374,7 @@ fabric_free(struct fabric *f)
 		return;
 	fence_free(f->fence);
 	nl_close(&f->nl);
+	uplink_close(&f->uplink);
 	table_fini(&f->table);
 	table_fini(&f->gone);
 	space_close(&f->space);

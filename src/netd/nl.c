@@ -241,6 +241,64 @@ nl_put_veth(struct nl *s, int index, const char *name, int master, int peer_inde
 }
 
 void
+nl_put_trunk(struct nl *s, int index, const char *name, int master, int peer_index,
+	     const char *peer)
+{
+	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, index, true);
+	struct nlattr *info, *data, *other;
+	struct ifinfomsg *m;
+
+	if (!h)
+		return;
+	mnl_attr_put_strz(h, IFLA_IFNAME, name);
+	mnl_attr_put_u32(h, IFLA_MASTER, (uint32_t)master);
+	mnl_attr_put_u32(h, IFLA_GROUP, NL_GROUP_LIVE);
+	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
+	mnl_attr_put_strz(h, IFLA_INFO_KIND, "veth");
+	data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
+	other = mnl_attr_nest_start(h, VETH_INFO_PEER);
+	m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	m->ifi_index = peer_index;
+	mnl_attr_put_strz(h, IFLA_IFNAME, peer);
+	mnl_attr_nest_end(h, other);
+	mnl_attr_nest_end(h, data);
+	mnl_attr_nest_end(h, info);
+	end(s, h);
+}
+
+void
+nl_put_master(struct nl *s, int index, int master)
+{
+	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, 0, index, true);
+
+	if (!h)
+		return;
+	mnl_attr_put_u32(h, IFLA_MASTER, (uint32_t)master);
+	end(s, h);
+}
+
+void
+nl_put_passthru(struct nl *s, int lower, int index, const char *name, int ns_fd)
+{
+	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, index, false);
+	struct nlattr *info, *data;
+
+	if (!h)
+		return;
+	mnl_attr_put_strz(h, IFLA_IFNAME, name);
+	mnl_attr_put_u32(h, IFLA_LINK, (uint32_t)lower);
+	mnl_attr_put_u32(h, IFLA_GROUP, NL_GROUP_LIVE);
+	mnl_attr_put_u32(h, IFLA_NET_NS_FD, (uint32_t)ns_fd);
+	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
+	mnl_attr_put_strz(h, IFLA_INFO_KIND, "macvlan");
+	data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
+	mnl_attr_put_u32(h, IFLA_MACVLAN_MODE, MACVLAN_MODE_PASSTHRU);
+	mnl_attr_nest_end(h, data);
+	mnl_attr_nest_end(h, info);
+	end(s, h);
+}
+
+void
 nl_put_alias(struct nl *s, int index, const char *alias)
 {
 	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, 0, index, false);

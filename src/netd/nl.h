@@ -54,6 +54,13 @@ void nl_put_bridge(struct nl *s, int index, const char *name);
  * `ns_fd` and stays down. */
 void nl_put_veth(struct nl *s, int index, const char *name, int master, int peer_index,
 		 const char *peer, const uint8_t mac[6], int ns_fd);
+/* A pair within the namespace, each end up and a port of its own bridge. */
+void nl_put_trunk(struct nl *s, int index, const char *name, int master, int peer_index,
+		  const char *peer);
+void nl_put_master(struct nl *s, int index, int master);
+/* All of what `lower` receives, also for others, as a link of the namespace `ns_fd`; nothing is
+ * left for the host itself. */
+void nl_put_passthru(struct nl *s, int lower, int index, const char *name, int ns_fd);
 void nl_put_alias(struct nl *s, int index, const char *alias);
 void nl_put_group(struct nl *s, int index, uint32_t group);
 void nl_put_delete_group(struct nl *s, uint32_t group);

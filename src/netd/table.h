@@ -14,6 +14,7 @@
 struct table_entry {
 	enum netd_kind kind; /* NETD_LAN, NETD_DECKY, NETD_NIC */
 	int index;	     /* of the link in the fabric; 0 for deckies */
+	int trunk;	     /* a LAN's link to the uplink, or 0 */
 	struct netd_thing thing;
 };
 

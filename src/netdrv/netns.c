@@ -16,6 +16,8 @@
 
 /* The helper is asked every 10 s. */
 #define HELPER_FRESH_MS 25000
+/* Of one pass; the next one takes the others. */
+#define ORPHANS_MAX	64
 
 struct netns {
 	struct netdrv base;
@@ -348,24 +350,45 @@ netns_port(const struct netdrv *base, uint16_t service_port)
 
 /* -- topologies that nobody knows -- */
 
+/* A topology that holds something, once; the next one from *at on, or false. */
+static bool
+next_topology(const struct netns *d, size_t *at, struct netd_id *ret)
+{
+	const struct things *lans = &d->actual.lans, *deckies = &d->actual.deckies;
+
+	while (*at < lans->n + deckies->n) {
+		size_t i = (*at)++;
+		bool first = true;
+
+		*ret = i < lans->n ? lans->v[i].topology : deckies->v[i - lans->n].topology;
+		for (size_t k = 0; k < i && first; k++)
+			first = !netd_id_eq(k < lans->n ? &lans->v[k].topology
+							: &deckies->v[k - lans->n].topology,
+					    ret);
+		if (first)
+			return true;
+	}
+	return false;
+}
+
 static void
 netns_orphans(struct netdrv *base, netdrv_known_fn *known, void *user)
 {
 	struct netns *d = self(base);
-	const struct things *all[] = {&d->actual.lans, &d->actual.deckies};
+	struct netd_id orphans[ORPHANS_MAX], one;
 	char id[ID_UUID_SIZE];
+	size_t at = 0, n = 0;
 
-	for (size_t k = 0; d->known && k < ARRAY_LEN(all); k++) {
-		for (size_t i = 0; i < all[k]->n; i++) {
-			netd_id_text(&all[k]->v[i].topology, id);
-			if (known(user, id))
-				continue;
-			/* Its answer may change what is being walked through: the rest next
-			 * time. */
-			log_event(LV_INFO, "netdrv.orphan", KV_S("topology", id));
-			netns_network(base, id, NULL, on_forgotten, d);
-			return;
-		}
+	while (d->known && n < ORPHANS_MAX && next_topology(d, &at, &one)) {
+		netd_id_text(&one, id);
+		if (!known(user, id))
+			orphans[n++] = one;
+	}
+	/* Removing changes what was walked through. */
+	for (size_t i = 0; i < n; i++) {
+		netd_id_text(&orphans[i], id);
+		log_event(LV_INFO, "netdrv.orphan", KV_S("topology", id));
+		netns_network(base, id, NULL, on_forgotten, d);
 	}
 }
 

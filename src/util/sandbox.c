@@ -113,6 +113,21 @@ become(uid_t uid, gid_t gid, struct err *e)
 	return 0;
 }
 
+/* Whether this user namespace has that user at all; in the first one all are there. */
+static bool
+user_exists(uid_t uid)
+{
+	FILE *f = fopen("/proc/self/uid_map", "re");
+	unsigned first, outside, count;
+	bool found = !f;
+
+	while (f && !found && fscanf(f, "%u %u %u", &first, &outside, &count) == 3)
+		found = uid >= first && uid - first < count;
+	if (f)
+		(void)fclose(f);
+	return found;
+}
+
 int
 sandbox_enter(const char *user, struct sandbox_report *ret, struct err *e)
 {
@@ -122,6 +137,7 @@ sandbox_enter(const char *user, struct sandbox_report *ret, struct err *e)
 	uid_t uid = pw ? pw->pw_uid : NOBODY;
 	gid_t gid = pw ? pw->pw_gid : NOBODY;
 	pid_t parent = getppid();
+	bool other = root && user_exists(uid);
 	int death = 0, r = 0;
 
 	*ret = (struct sandbox_report){0};
@@ -130,7 +146,7 @@ sandbox_enter(const char *user, struct sandbox_report *ret, struct err *e)
 	/* Without CAP_SETPCAP the set stays, but nothing can be gained from it any more. */
 	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
 		(void)prctl(PR_CAPBSET_DROP, cap);
-	if (root)
+	if (other)
 		r = become(uid, gid, e);
 	if (r == 0)
 		r = drop_capabilities(e);
@@ -141,7 +157,7 @@ sandbox_enter(const char *user, struct sandbox_report *ret, struct err *e)
 		r = landlock_nothing(&ret->landlock, e);
 	if (r < 0)
 		return r;
-	ret->user = root;
+	ret->user = other;
 	/* The kernel forgets it when the identity changes; the parent may have died meanwhile. */
 	if (death && (prctl(PR_SET_PDEATHSIG, death) < 0 || getppid() != parent))
 		return err_set(e, -ESRCH, "the parent is gone");

@@ -25,11 +25,11 @@ struct sandbox_report {
 /* Raise the soft limit of descriptors to the hard one. The limit now in force. */
 unsigned long sandbox_raise_files(void);
 /*
- * As root: become `user` (65534 if there is no such user). Always: no capability in any set, no new
- * privileges, no core dumps, not traceable by the same user. If possible: own empty namespaces
- * (in a user namespace when not root), an empty root directory and a Landlock domain that allows
- * nothing. The signal for the parent's
- * death is kept. 0, or a negative errno when something failed that must not.
+ * As root: become `user` (65534 if there is no such user), unless the user namespace has neither.
+ * Always: no capability in any set, no new privileges, no core dumps, not traceable by the same
+ * user. If possible: own empty namespaces (in a user namespace when not root), an empty root
+ * directory and a Landlock domain that allows nothing. The signal for the parent's death is kept.
+ * 0, or a negative errno when something failed that must not.
  */
 int sandbox_enter(const char *user, struct sandbox_report *ret, struct err *e) A_NODISCARD;
 /*

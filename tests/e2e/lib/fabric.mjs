@@ -53,13 +53,10 @@ export class Fabric {
   /** An attacker with an address on a LAN. */
   async attacker(lanId, cidr) {
     const bridge = this.bridge(lanId);
-    const holder = spawn('unshare', ['-n', 'sleep', '600'], { stdio: 'ignore' });
-    const a = new Attacker(holder);
-    await eventually('the attacker is in a namespace of its own', () => a.separate());
-    const name = `a${holder.pid}`;
-    this.enter('fabric', 'ip', 'link', 'add', name, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(holder.pid));
+    const a = await Attacker.start();
+    const name = `a${a.holder.pid}`;
+    this.enter('fabric', 'ip', 'link', 'add', name, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(a.holder.pid));
     this.enter('fabric', 'ip', 'link', 'set', name, 'master', bridge.ifname, 'up');
-    await a.run('ip', 'link', 'set', 'lo', 'up');
     await a.run('ip', 'addr', 'add', cidr, 'dev', 'eth0');
     await a.run('ip', 'link', 'set', 'eth0', 'up');
     await eventually('the attacker is on the wire', async () => JSON.parse(await a.run('ip', '-j', 'link', 'show', 'eth0'))[0].operstate === 'UP');
@@ -70,6 +67,14 @@ export class Fabric {
 export class Attacker {
   constructor(holder) {
     this.holder = holder;
+  }
+
+  /** One in a namespace of its own, on no network yet. */
+  static async start() {
+    const a = new Attacker(spawn('unshare', ['-n', 'sleep', '600'], { stdio: 'ignore' }));
+    await eventually('the attacker is in a namespace of its own', () => a.separate());
+    await a.run('ip', 'link', 'set', 'lo', 'up');
+    return a;
   }
 
   separate() {
