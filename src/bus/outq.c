@@ -169,6 +169,37 @@ bus_outq_full(const struct bus_outq *q, size_t n)
 	       q->message_bytes > LIMIT_BUS_PENDING_BYTES - n;
 }
 
+static void
+count_message(struct bus_outq *q, size_t n)
+{
+	*unit_at(q, q->units_n++) = (uint32_t)n;
+	q->messages++;
+	q->message_bytes += n;
+}
+
+/* Where there is room for `max` bytes in one piece, and below every ceiling: written in place. */
+static bool
+put_in_place(struct bus_outq *q, const struct bus_ev *ev, size_t max)
+{
+	size_t at = (q->ring_head + q->ring_n) & (q->ring_cap - 1), n;
+	char *dst = q->ring + at;
+
+	if (q->ring_cap - q->ring_n < max || q->ring_cap - at < max || q->units_n == q->units_cap ||
+	    bus_outq_full(q, max))
+		return false;
+	n = bus_proto_head(dst, ev);
+	if (ev->headers.n)
+		memcpy(dst + n, ev->headers.p, ev->headers.n);
+	n += ev->headers.n;
+	if (ev->payload.n)
+		memcpy(dst + n, ev->payload.p, ev->payload.n);
+	n += ev->payload.n;
+	memcpy(dst + n, "\r\n", 2);
+	q->ring_n += n + 2;
+	count_message(q, n + 2);
+	return true;
+}
+
 int
 bus_outq_message(struct bus_outq *q, const struct bus_ev *ev)
 {
@@ -177,6 +208,8 @@ bus_outq_message(struct bus_outq *q, const struct bus_ev *ev)
 	size_t max = bus_proto_head_max(ev), head_n, n;
 	int dropped = 0;
 
+	if (q->ring_cap > 0 && put_in_place(q, ev, max + ev->headers.n + ev->payload.n + 2))
+		return 0;
 	/* Only a foreign reply subject can make it so long. */
 	if (max > sizeof(small) && !(head = malloc(max)))
 		goto lost;
@@ -193,9 +226,7 @@ bus_outq_message(struct bus_outq *q, const struct bus_ev *ev)
 	put_bytes(q, ev->headers.p, ev->headers.n);
 	put_bytes(q, ev->payload.p, ev->payload.n);
 	put_bytes(q, "\r\n", 2);
-	*unit_at(q, q->units_n++) = (uint32_t)n;
-	q->messages++;
-	q->message_bytes += n;
+	count_message(q, n);
 	if (head != small)
 		free(head);
 	return dropped;

@@ -374,12 +374,32 @@ bus_proto_head_max(const struct bus_ev *ev)
 	       2 * (size_t)DIGITS_MAX + 20;
 }
 
+/* What nearly every line of the broker is: MSG <subject> <sid> <#bytes>. */
+static size_t
+plain_message(char *dst, const struct bus_ev *ev)
+{
+	char *at = dst;
+
+	memcpy(at, "MSG ", 4);
+	memcpy(at + 4, ev->subject.p, ev->subject.n);
+	at += 4 + ev->subject.n;
+	*at++ = ' ';
+	for (size_t i = 0; i < ev->sid.n; i++)
+		*at++ = ev->sid.p[i];
+	at = put_number(at, ev->payload.n);
+	memcpy(at, "\r\n", 2);
+	return (size_t)(at + 2 - dst);
+}
+
 size_t
 bus_proto_head(char *dst, const struct bus_ev *ev)
 {
 	enum bus_verb verb = ev->verb;
 	char *at;
 
+	if (verb == BUS_VERB_MSG && ev->headers.n == 0 && ev->reply.n == 0 && ev->subject.n > 0 &&
+	    ev->sid.n > 0)
+		return plain_message(dst, ev);
 	if (ev->headers.n)
 		verb = verb == BUS_VERB_PUB ? BUS_VERB_HPUB
 					    : (verb == BUS_VERB_MSG ? BUS_VERB_HMSG : verb);

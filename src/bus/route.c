@@ -352,12 +352,16 @@ wants(const struct bus_routes *rt, const struct sub *s)
 static void
 send_to(struct bus_routes *rt, struct sub *s)
 {
-	struct bus_ev msg = rt->msg;
+	struct bus_ev bare;
 
-	msg.sid = (struct sv){s->sid, s->sid_n};
-	if (!s->peer->headers)
-		msg.headers = (struct sv){NULL, 0};
-	rt->fn(rt->user, s->peer, &msg);
+	rt->msg.sid = (struct sv){s->sid, s->sid_n};
+	if (s->peer->headers || rt->msg.headers.n == 0) {
+		rt->fn(rt->user, s->peer, &rt->msg);
+	} else {
+		bare = rt->msg;
+		bare.headers = (struct sv){NULL, 0};
+		rt->fn(rt->user, s->peer, &bare);
+	}
 	if (++s->delivered == s->max) {
 		/* Removed when the walk through the index is over. */
 		s->expired = true;
