@@ -104,6 +104,7 @@ test('an answer of a described route is JSON with the headers that keep it from 
       assert.equal(answer.headers.get('referrer-policy'), 'no-referrer', what);
       assert.equal(answer.headers.get('cache-control'), 'no-store', what);
       assert.equal(answer.headers.get('server'), undefined, 'no version is told to strangers');
+      assert.equal(answer.headers.get('set-cookie'), undefined, 'nothing that a browser would send by itself');
       assert.equal(new Set(answer.fields.map(([n]) => n)).size, answer.fields.length, `${what}: no field twice`);
       if (path !== '/docs') assert.ok(answer.headers.get('content-type').startsWith('application/json'), what);
       if (path !== '/docs') assert.notEqual(answer.json, undefined, what);

@@ -43,7 +43,7 @@ http {
 }
 `,
     );
-    n.process = spawn('nginx', ['-e', path('error.log'), '-p', n.dir, '-c', path('nginx.conf')], { stdio: ['ignore', 'ignore', 'pipe'] });
+    n.process = spawn('nginx', ['-e', path('error.log'), '-p', n.dir, '-c', path('nginx.conf')], { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } });
     n.process.stderr.on('data', (chunk) => (n.said = `${n.said ?? ''}${chunk}`));
     n.exited = new Promise((good) => n.process.once('exit', good));
     n.process.once('error', (e) => (n.said = e.message));
