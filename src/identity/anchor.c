@@ -238,7 +238,7 @@ settle_contested(struct identity_engine *e, uint32_t comp)
 		if (c->first == NONE || k->seq < e->rows[c->first].seq)
 			c->first = row;
 		c->size++;
-		c->sum += k->nhalves ? forest_certainty(k->best) : 0;
+		c->sum += forest_certainty(k->best);
 		row = k->next;
 	} while (row != head);
 	for (uint32_t i = 0; r == 0 && i < n; i++)

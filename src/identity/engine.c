@@ -24,9 +24,9 @@ free_lists(struct identity_engine *e)
 {
 	struct list32 *const lists[] = {
 		&e->free_rows, &e->free_values, &e->free_comps, &e->free_idents, &e->tokens,
-		&e->others,    &e->dirty,	&e->touched,	&e->dead,	 &e->check,
-		&e->suspects,  &e->told,	&e->watched[0], &e->watched[1],	 &e->seen,
-		&e->walk[0],   &e->walk[1],	&e->group,
+		&e->news,      &e->others,	&e->dirty,	&e->touched,	 &e->dead,
+		&e->check,     &e->suspects,	&e->told,	&e->watched[0],	 &e->watched[1],
+		&e->seen,      &e->walk[0],	&e->walk[1],	&e->group,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
@@ -54,6 +54,7 @@ identity_engine_free(struct identity_engine *e)
 	free(e->value_index.slots);
 	free(e->ident_index.slots);
 	free(e->jobs);
+	free(e->done);
 	free(e->marks);
 	free(e->changes);
 	free(e->reasons);
@@ -485,10 +486,12 @@ void
 identity_engine_explain(struct identity_engine *e, uint32_t a, uint32_t b,
 			struct identity_explanation *ret)
 {
+	struct overlap o;
 	struct score s;
 
 	*ret = (struct identity_explanation){.n = 0};
-	score_pair(e, a, b, &s, ret);
+	score_overlap(e, a, b, &o);
+	score_pair(e, a, b, &o, &s, ret);
 	ret->bits = s.bits;
 	ret->together = e->rows[a].literal != NONE && e->rows[b].literal != NONE &&
 			anchor_final(e, e->rows[a].literal) == anchor_final(e, e->rows[b].literal);

@@ -12,13 +12,13 @@
 uint64_t
 forest_certainty(uint16_t score)
 {
-	return (uint64_t)llround(1e6 / (1 + exp2(-score / 1000.0)));
+	return score ? (uint64_t)llround(1e6 / (1 + exp2(-score / 1000.0))) : 0;
 }
 
 static uint64_t
 certainty_of(const struct row *r)
 {
-	return r->nhalves ? forest_certainty(r->best) : 0;
+	return forest_certainty(r->best);
 }
 
 int
@@ -347,11 +347,11 @@ flip(uint16_t flags)
 			  (flags & HALF_THEIRS ? HALF_MINE : 0));
 }
 
-/* The row's strongest link may be another one now. */
+/* The row's strongest link may be another one now; without links it is 0. */
 static void
-set_best(struct identity_engine *e, struct row *r, uint64_t was, uint16_t gone, uint16_t come)
+set_best(struct identity_engine *e, struct row *r, uint16_t gone, uint16_t come)
 {
-	struct comp *c = &e->comps[r->comp];
+	uint16_t was = r->best;
 
 	if (come >= r->best) {
 		r->best = come;
@@ -363,7 +363,8 @@ set_best(struct identity_engine *e, struct row *r, uint64_t was, uint16_t gone, 
 				best = r->halves[i].score;
 		r->best = best;
 	}
-	c->sum += certainty_of(r) - was;
+	if (was != r->best)
+		e->comps[r->comp].sum += forest_certainty(r->best) - forest_certainty(was);
 }
 
 static int
@@ -395,13 +396,12 @@ forest_link(struct identity_engine *e, uint32_t a, uint32_t b, uint16_t score, u
 {
 	struct row *x = &e->rows[a], *y = &e->rows[b];
 	struct half h = {b, y->nhalves, score, flags}, k = {a, x->nhalves, score, flip(flags)};
-	uint64_t was_x = certainty_of(x), was_y = certainty_of(y);
 
 	if (append(x, &h) < 0 || append(y, &k) < 0)
 		return -ENOMEM;
 	e->links++;
-	set_best(e, x, was_x, 0, score);
-	set_best(e, y, was_y, 0, score);
+	set_best(e, x, 0, score);
+	set_best(e, y, 0, score);
 	if (forest_touch(e, x->comp) < 0)
 		return -ENOMEM;
 	if (x->comp == y->comp)
@@ -417,7 +417,6 @@ forest_rescore(struct identity_engine *e, uint32_t a, struct half *h, uint16_t s
 {
 	struct row *x = &e->rows[a], *y = &e->rows[h->other];
 	struct half *k = &y->halves[h->twin];
-	uint64_t was_x = certainty_of(x), was_y = certainty_of(y);
 	uint16_t gone = h->score;
 
 	if (gone == score && ((h->flags ^ flags) & HALF_HANDS) == 0) {
@@ -428,8 +427,8 @@ forest_rescore(struct identity_engine *e, uint32_t a, struct half *h, uint16_t s
 	h->score = k->score = score;
 	h->flags = flags;
 	k->flags = flip(flags);
-	set_best(e, x, was_x, gone, score);
-	set_best(e, y, was_y, gone, score);
+	set_best(e, x, gone, score);
+	set_best(e, y, gone, score);
 	/* Out of memory shows at the next link; what is lost here is one look at the component. */
 	if (forest_touch(e, x->comp) < 0)
 		e->failed = true;
@@ -542,14 +541,13 @@ forest_unlink(struct identity_engine *e, uint32_t a, uint32_t at)
 	struct row *x = &e->rows[a], *y = &e->rows[x->halves[at].other];
 	uint32_t b = x->halves[at].other, twin = x->halves[at].twin;
 	uint16_t score = x->halves[at].score;
-	uint64_t was_x = certainty_of(x), was_y = certainty_of(y);
 	bool tree = at < x->ntree;
 
 	drop(e, x, at);
 	drop(e, y, twin);
 	e->links--;
-	set_best(e, x, was_x, score, 0);
-	set_best(e, y, was_y, score, 0);
+	set_best(e, x, score, 0);
+	set_best(e, y, score, 0);
 	if (forest_touch(e, x->comp) < 0)
 		return -ENOMEM;
 	if (!tree)

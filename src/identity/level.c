@@ -257,6 +257,13 @@ reliability(struct identity_engine *e, struct value *v)
 
 /* -- news -- */
 
+static int
+tell(struct identity_engine *e, uint32_t v)
+{
+	e->values[v].flags |= VALUE_NEWS;
+	return list_push(&e->news, v);
+}
+
 static unsigned
 category(unsigned own)
 {
@@ -271,6 +278,8 @@ token_changed(struct identity_engine *e, uint32_t v, uint8_t was)
 	bool state = ((was ^ value->flags) & (VALUE_GOOD | VALUE_RARE)) != 0;
 	int by = (value->flags & VALUE_GOOD ? 1 : 0) - (was & VALUE_GOOD ? 1 : 0);
 
+	if (tell(e, v) < 0)
+		return -ENOMEM;
 	for (uint32_t i = 0; i < value->n; i++) {
 		struct row *r = &e->rows[rows[i]];
 		uint8_t *own = &r->own[value->class == COMMAND];
@@ -326,6 +335,8 @@ settle_other(struct identity_engine *e, uint32_t v)
 	level = level < LEVEL_LOW ? LEVEL_LOW : level;
 	if (was == value->flags && level == (value->level < LEVEL_LOW ? LEVEL_LOW : value->level))
 		return 0;
+	if (tell(e, v) < 0)
+		return -ENOMEM;
 	for (uint32_t i = 0; i < value->n; i++)
 		if (pair_row_dirty(e, rows[i], ROW_SHARED) < 0)
 			return -ENOMEM;

@@ -9,6 +9,8 @@
 
 #include "identity/state.h"
 
+#define DONE_BITS 15
+
 bool
 pair_generates(const struct value *v)
 {
@@ -34,55 +36,34 @@ pair_job(struct identity_engine *e, uint32_t value, uint32_t row)
 	return 0;
 }
 
-/* HALF_MINE: b represents a value of a; HALF_THEIRS: the other way round. */
-static uint16_t
-ownership(const struct identity_engine *e, uint32_t a, uint32_t b)
+/* Levels and representatives do not move while pairs are compared: once a drain is enough. */
+static bool
+was_done(struct identity_engine *e, uint32_t a, uint32_t b)
 {
-	const struct row *x = &e->rows[a], *y = &e->rows[b];
-	const uint32_t *p = x->values, *q = y->values;
-	uint16_t flags = 0;
+	uint32_t x = a < b ? a : b, y = a < b ? b : a;
+	struct done *d = &e->done[(x * 0x9E3779B1U ^ y * 0x85EBCA77U) >> (32 - DONE_BITS)];
 
-	for (unsigned c = 0; c < CLASSES; c++) {
-		const uint32_t *pend = p + x->n[c], *qend = q + y->n[c];
-
-		while (p < pend && q < qend) {
-			const struct value *v;
-
-			if (*p != *q) {
-				if (*p < *q)
-					p++;
-				else
-					q++;
-				continue;
-			}
-			v = &e->values[*p];
-			p++;
-			q++;
-			if (!pair_generates(v))
-				continue;
-			if (v->n <= REP_MAX)
-				return HALF_MINE | HALF_THEIRS;
-			if (posting_in_rep(v, b))
-				flags |= HALF_MINE;
-			if (posting_in_rep(v, a))
-				flags |= HALF_THEIRS;
-		}
-		p = pend;
-		q = qend;
-	}
-	return flags;
+	if (d->a == x && d->b == y && d->drain == e->drains)
+		return true;
+	*d = (struct done){x, y, e->drains};
+	return false;
 }
 
 static int
 pair_refresh(struct identity_engine *e, uint32_t a, uint32_t b)
 {
-	uint16_t flags = ownership(e, a, b);
-	struct half *h = forest_find(e, a, b);
 	struct score s = {.bits = -99};
-	uint16_t score;
+	struct overlap o;
+	struct half *h;
+	uint16_t score, flags;
 
+	if (was_done(e, a, b))
+		return 0;
+	score_overlap(e, a, b, &o);
+	flags = o.flags;
 	if (flags)
-		score_pair(e, a, b, &s, NULL);
+		score_pair(e, a, b, &o, &s, NULL);
+	h = forest_find(e, a, b);
 	if (h && (h->flags & HALF_MUST))
 		return 0;
 	if (s.bits < IDENTITY_LINK_BITS)
@@ -110,18 +91,37 @@ see(struct identity_engine *e, uint32_t row, const uint32_t *v, uint32_t n, uint
 	return 0;
 }
 
+/* Whether the other row has one of these values, whose levels changed. */
+static bool
+concerned(const struct identity_engine *e, const uint32_t *news, unsigned n, uint32_t other)
+{
+	const struct row *r = &e->rows[other];
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned class = e->values[news[i]].class;
+		const uint32_t *v = row_values(r, class);
+
+		for (unsigned k = 0; k < r->n[class] && v[k] <= news[i]; k++)
+			if (v[k] == news[i])
+				return true;
+	}
+	return false;
+}
+
 static int
 refresh_row(struct identity_engine *e, uint32_t row, bool full)
 {
 	const struct row *r = &e->rows[row];
-	uint32_t mark = table_new_mark(e), n;
-	unsigned k = row_nvalues(r);
+	uint32_t mark = table_new_mark(e), n, news[IDENTITY_KEYS_MAX];
+	unsigned k = row_nvalues(r), nnews = 0;
 
 	e->seen.n = 0;
 	for (unsigned i = 0; i < k; i++) {
 		const struct value *v = &e->values[r->values[i]];
 		const uint32_t *rep;
 
+		if (v->flags & VALUE_NEWS)
+			news[nnews++] = r->values[i];
 		if (!pair_generates(v))
 			continue;
 		rep = posting_rep(v, &n);
@@ -138,7 +138,8 @@ refresh_row(struct identity_engine *e, uint32_t row, bool full)
 			return -ENOMEM;
 	}
 	for (size_t i = 0; i < e->seen.n; i++)
-		if (pair_refresh(e, row, e->seen.v[i]) < 0)
+		if ((full || concerned(e, news, nnews, e->seen.v[i])) &&
+		    pair_refresh(e, row, e->seen.v[i]) < 0)
 			return -ENOMEM;
 	return 0;
 }
@@ -164,6 +165,12 @@ run_job(struct identity_engine *e, const struct job *j)
 int
 pair_drain(struct identity_engine *e)
 {
+	if (!e->done) {
+		e->done = calloc((size_t)1 << DONE_BITS, sizeof(*e->done));
+		if (!e->done)
+			return -ENOMEM;
+	}
+	e->drains++;
 	for (size_t i = 0; i < e->njobs; i++)
 		if (run_job(e, &e->jobs[i]) < 0)
 			return -ENOMEM;
@@ -177,5 +184,8 @@ pair_drain(struct identity_engine *e)
 			return -ENOMEM;
 	}
 	e->dirty.n = 0;
+	for (size_t i = 0; i < e->news.n; i++)
+		e->values[e->news.v[i]].flags &= (uint8_t)~VALUE_NEWS;
+	e->news.n = 0;
 	return 0;
 }

@@ -24,17 +24,27 @@ struct agreement {
 	uint32_t value; /* NONE: several */
 };
 
-/* What two rows share of a set class. */
-struct shared {
-	unsigned n, ngood, nrare;
-	uint32_t best;	    /* of highest level */
-	uint32_t best_good; /* of highest level among the good tokens */
-};
-
 static int
 level_of(const struct value *v)
 {
 	return v->level < LEVEL_LOW ? LEVEL_LOW : v->level;
+}
+
+static void
+note_shared(const struct identity_engine *e, struct shared *s, uint32_t value)
+{
+	const struct value *v = &e->values[value];
+
+	s->n++;
+	if (s->best == NONE || v->level > e->values[s->best].level)
+		s->best = value;
+	if (v->flags & VALUE_GOOD) {
+		s->good++;
+		if (s->best_good == NONE || v->level > e->values[s->best_good].level)
+			s->best_good = value;
+	}
+	if (v->flags & VALUE_RARE)
+		s->rare++;
 }
 
 static void
@@ -46,27 +56,54 @@ share(const struct identity_engine *e, unsigned class, const struct row *a, cons
 
 	*ret = (struct shared){.best = NONE, .best_good = NONE};
 	while (i < n && k < m) {
-		const struct value *v;
+		if (x[i] == y[k]) {
+			note_shared(e, ret, x[i]);
+			i++;
+			k++;
+		} else if (x[i] < y[k]) {
+			i++;
+		} else {
+			k++;
+		}
+	}
+}
 
-		if (x[i] != y[k]) {
-			if (x[i] < y[k])
-				i++;
-			else
-				k++;
-			continue;
+static uint16_t
+ownership(const struct value *v, uint32_t a, uint32_t b)
+{
+	if (!pair_generates(v))
+		return 0;
+	if (v->n <= REP_MAX)
+		return HALF_MINE | HALF_THEIRS;
+	return (uint16_t)((posting_in_rep(v, b) ? HALF_MINE : 0) |
+			  (posting_in_rep(v, a) ? HALF_THEIRS : 0));
+}
+
+void
+score_overlap(const struct identity_engine *e, uint32_t a, uint32_t b, struct overlap *ret)
+{
+	const struct row *x = &e->rows[a], *y = &e->rows[b];
+	const uint32_t *p = x->values, *q = y->values;
+
+	ret->flags = 0;
+	for (unsigned c = 0; c < CLASSES; c++) {
+		const uint32_t *pend = p + x->n[c], *qend = q + y->n[c];
+
+		ret->of[c] = (struct shared){.best = NONE, .best_good = NONE};
+		while (p < pend && q < qend) {
+			if (*p == *q) {
+				ret->flags |= ownership(&e->values[*p], a, b);
+				note_shared(e, &ret->of[c], *p);
+				p++;
+				q++;
+			} else if (*p < *q) {
+				p++;
+			} else {
+				q++;
+			}
 		}
-		v = &e->values[x[i]];
-		if (ret->best == NONE || v->level > e->values[ret->best].level)
-			ret->best = x[i];
-		if (v->flags & VALUE_GOOD) {
-			ret->ngood++;
-			if (ret->best_good == NONE || v->level > e->values[ret->best_good].level)
-				ret->best_good = x[i];
-		}
-		ret->nrare += (v->flags & VALUE_RARE) != 0;
-		ret->n++;
-		i++;
-		k++;
+		p = pend;
+		q = qend;
 	}
 }
 
@@ -96,7 +133,7 @@ score_agree(const struct identity_engine *e, unsigned class, const struct row *a
 	share(e, class, a, b, &s);
 	if (!is_token(class))
 		return s.n > 0;
-	if (s.ngood > 0 || s.nrare >= RARE_ENOUGH)
+	if (s.good > 0 || s.rare >= RARE_ENOUGH)
 		return 1;
 	if (a->own[own] && b->own[own])
 		return 0;
@@ -106,6 +143,7 @@ score_agree(const struct identity_engine *e, unsigned class, const struct row *a
 /* A pair while its score is found. */
 struct pair {
 	const struct row *a, *b;
+	const struct overlap *o;
 	struct agreement v[CLASSES];
 	unsigned n;
 	double against;
@@ -141,12 +179,11 @@ compare_stacks(const struct identity_engine *e, struct pair *p)
 	unsigned differ = 0, fair = 0;
 
 	for (unsigned c = TLS; c <= STACK; c++) {
-		uint32_t x;
+		uint32_t x = p->o->of[c].best;
 
 		if (p->a->n[c] == 0 || p->b->n[c] == 0)
 			continue;
-		x = row_values(p->a, c)[0];
-		if (x == row_values(p->b, c)[0]) {
+		if (x != NONE) {
 			agrees(p, c, level_of(&e->values[x]) * .5, x);
 			fair += (e->values[x].flags & VALUE_FAIR) != 0;
 		} else if (c != STACK) {
@@ -164,15 +201,14 @@ static void
 compare_infrastructure(const struct identity_engine *e, struct pair *p)
 {
 	for (unsigned c = PAYLOAD; c <= C2; c++) {
-		struct shared s;
+		const struct shared *s = &p->o->of[c];
 
 		if (p->a->n[c] == 0 || p->b->n[c] == 0)
 			continue;
-		share(e, c, p->a, p->b, &s);
-		if (s.n == 0)
+		if (s->n == 0)
 			speaks_against(p, c, differs[c], 0);
 		else if (!p->veto)
-			agrees(p, c, level_of(&e->values[s.best]) * .5, s.best);
+			agrees(p, c, level_of(&e->values[s->best]) * .5, s->best);
 	}
 }
 
@@ -180,19 +216,18 @@ static void
 compare_tokens(const struct identity_engine *e, struct pair *p)
 {
 	for (unsigned c = CREDENTIAL; c <= COMMAND; c++) {
+		const struct shared *s = &p->o->of[c];
 		unsigned own = c == COMMAND;
-		struct shared s;
 		double more;
 
 		if (p->a->n[c] == 0 || p->b->n[c] == 0)
 			continue;
-		share(e, c, p->a, p->b, &s);
-		if (s.ngood > 0) {
-			more = .5 * (s.ngood - 1);
-			agrees(p, c, e->values[s.best_good].level * .5 + (more < 2 ? more : 2),
-			       s.best_good);
-		} else if (s.nrare >= RARE_ENOUGH) {
-			more = .5 + .5 * s.nrare;
+		if (s->good > 0) {
+			more = .5 * (s->good - 1);
+			agrees(p, c, e->values[s->best_good].level * .5 + (more < 2 ? more : 2),
+			       s->best_good);
+		} else if (s->rare >= RARE_ENOUGH) {
+			more = .5 + .5 * s->rare;
 			agrees(p, c, more < 4 ? more : 4, NONE);
 		} else if ((p->a->own[own] >= 2 && p->b->own[own] >= 2) ||
 			   (c == CREDENTIAL && plain(p->a, p->b))) {
@@ -256,11 +291,18 @@ tell(const struct identity_engine *e, struct pair *p, const struct agreement *g,
 }
 
 void
-score_pair(struct identity_engine *e, uint32_t a, uint32_t b, struct score *ret,
-	   struct identity_explanation *why)
+score_pair(struct identity_engine *e, uint32_t a, uint32_t b, const struct overlap *o,
+	   struct score *ret, struct identity_explanation *why)
 {
-	struct pair p = {.a = &e->rows[a], .b = &e->rows[b], .why = why};
+	struct pair p;
 	bool stack;
+
+	p.a = &e->rows[a];
+	p.b = &e->rows[b];
+	p.o = o;
+	p.why = why;
+	p.n = 0;
+	p.against = 0;
 
 	e->scores++;
 	*ret = (struct score){.bits = -99};

@@ -35,6 +35,7 @@ enum {
 	VALUE_FAIR = 8, /* stack: agreement on it is not the veto's */
 	VALUE_WATCHED = 16,
 	VALUE_DEAD = 32, /* listed in e->dead */
+	VALUE_NEWS = 64, /* its level changed in this drain; listed in e->news */
 };
 
 /* More rows than a sample: with a table of its own. */
@@ -163,6 +164,10 @@ struct index {
 
 struct decided_row;
 
+struct done {
+	uint32_t a, b, drain;
+};
+
 struct identity_engine {
 	struct identity_secret secret;
 	bool failed;
@@ -179,6 +184,7 @@ struct identity_engine {
 
 	/* what is to do */
 	struct list32 tokens, others; /* values whose level is not known any more */
+	struct list32 news;	      /* values whose level changed */
 	struct list32 dirty;	      /* rows to compare */
 	struct job *jobs;	      /* a value's rows against one that came or went */
 	size_t njobs, cjobs;
@@ -202,6 +208,8 @@ struct identity_engine {
 	size_t cmarks;
 	uint32_t mark;
 	struct list32 seen, walk[2], group;
+	struct done *done; /* pairs that were compared in this drain, as far as there is room */
+	uint32_t drains;
 	struct identity_change *changes;
 	size_t nchanges, cchanges;
 	struct identity_reason *reasons;
@@ -287,8 +295,19 @@ struct score {
 	double bits;
 	bool hands;
 };
-void score_pair(struct identity_engine *e, uint32_t a, uint32_t b, struct score *ret,
-		struct identity_explanation *why);
+/* What two rows share of a class. */
+struct shared {
+	uint8_t n, good, rare;
+	uint32_t best;	    /* of highest level; NONE */
+	uint32_t best_good; /* of highest level among the good tokens; NONE */
+};
+struct overlap {
+	struct shared of[CLASSES];
+	uint16_t flags; /* HALF_MINE: b represents a value of a; HALF_THEIRS: the other way round */
+};
+void score_overlap(const struct identity_engine *e, uint32_t a, uint32_t b, struct overlap *ret);
+void score_pair(struct identity_engine *e, uint32_t a, uint32_t b, const struct overlap *o,
+		struct score *ret, struct identity_explanation *why);
 
 /* -- pair.c: which pairs are compared -- */
 int pair_row_dirty(struct identity_engine *e, uint32_t row, uint8_t flag) A_NODISCARD;

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,34 +170,6 @@ add_signals(struct run *run, const struct record *r, struct attacker *a,
 }
 
 static int
-add_credentials(struct run *run, const struct record *r, struct attacker *a,
-		const struct attacker_place *at, struct err *e)
-{
-	unsigned char digest[crypto_hash_sha256_BYTES];
-	char hex[2 * sizeof(digest) + 1];
-	json_t *pair;
-	size_t i;
-	int x = 0;
-
-	json_array_foreach(json_object_get(r->json, "creds"), i, pair)
-	{
-		const json_t *secret = json_array_get(pair, 1);
-		struct attacker_credential c = {
-			.username = json_string_value(json_array_get(pair, 0)),
-			.secret_sha256 = hex,
-			.kind = "password",
-		};
-
-		(void)crypto_hash_sha256(digest, (const unsigned char *)json_string_value(secret),
-					 json_string_length(secret));
-		id_hex(digest, sizeof(digest), hex);
-		if (x >= 0)
-			x = attacker_credential_add(run->db, a, at, &c, e);
-	}
-	return x < 0 ? x : 0;
-}
-
-static int
 write_rows(struct run *run, const struct record *r, struct attacker *a, struct err *e)
 {
 	struct attacker_place at = {
@@ -208,8 +179,6 @@ write_rows(struct run *run, const struct record *r, struct attacker *a, struct e
 	if (attacker_note(a, &at, true) < 0)
 		return no_memory(e);
 	x = add_signals(run, r, a, &at, e);
-	if (x == 0)
-		x = add_credentials(run, r, a, &at, e);
 	if (r->last_ms > a->last_seen)
 		a->last_seen = r->last_ms;
 	return x < 0 ? x : attacker_save(run->db, a, &at, "connect", e);
