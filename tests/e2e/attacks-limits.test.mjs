@@ -218,7 +218,7 @@ test('ceilings of rows: topologies, users, LANs, deckies, edges, services, pendi
   sql(suite, "DELETE FROM users WHERE username LIKE 'row %';");
 });
 
-test('the ceiling of the queue of a topology', async () => {
+test('the ceilings of the queue of a topology and of the services of a decky', async () => {
   suite.cli('demo');
   const demo = await admin.demoTopology();
   await eventually('the demo is active', async () => (await admin.get(`/topologies/${demo.id}`)).body.topology.status === 'active');
@@ -236,6 +236,15 @@ test('the ceiling of the queue of a topology', async () => {
     const res = await moves('mutations', () => admin.post(`/topologies/${demo.id}/mutations`, { op: 'update_lan', payload: { name, x: 1 } }));
     assert.equal(res.status, 409);
     assert.equal(res.body.detail, 'limit reached: mutations (1000)');
+    for (const { id } of (await admin.get(`/topologies/${demo.id}/mutations?state=pending&limit=1`)).body.data) assert.equal((await admin.call('DELETE', `/topologies/${demo.id}/mutations/${id}`)).status, 204);
+
+    // The catalogue has fewer services than a decky may have: the row is filled from outside.
+    const decky = (await admin.get(`/topologies/${demo.id}`)).body.deckies.find((d) => !d.services.includes('redis'));
+    sql(suite, `UPDATE deckies SET services = '${JSON.stringify(Array.from({ length: 32 }, (_, i) => `s${i}`))}' WHERE uuid = '${decky.uuid}';`);
+    const full = await moves('services', () => admin.post(`/topologies/${demo.id}/deckies/${decky.name}/services`, { name: 'redis' }));
+    sql(suite, `UPDATE deckies SET services = '${JSON.stringify(decky.services)}' WHERE uuid = '${decky.uuid}';`);
+    assert.equal(full.status, 409, JSON.stringify(full.body));
+    assert.equal(full.body.detail, 'limit reached: services (32)');
   } finally {
     process.kill(suite.pid('decnet-mutator'), 'SIGCONT');
   }

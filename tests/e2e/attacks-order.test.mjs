@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The order of checks, each neighbouring pair of it, and every status text that a caller can be given.
 import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import { Api } from './lib/api.mjs';
 import { sign, claimsOf } from './lib/jwt.mjs';
@@ -184,6 +185,26 @@ test('all problems of one body are reported together, at most 32', async () => {
   const many = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`x${i}`, 1]));
   const answer = await ask('POST', `${V1}/config/users`, admin, [JSON_TYPE], JSON.stringify(many));
   assert.equal(answer.json.errors.length, 32);
+});
+
+test('502 when a live service cannot be started, and nothing has changed', async () => {
+  const { deckies } = (await admin.get(`/topologies/${demo.id}`)).body;
+  const decky = deckies.find((d) => d.endpoints.length && !d.services.includes('redis'));
+  const taken = createServer();
+  await new Promise((good, bad) => {
+    taken.once('error', bad);
+    taken.listen(6379 + Number(suite.env.DECNET_PORT_OFFSET), decky.endpoints[0].address, good);
+  });
+  try {
+    const answer = await ask('POST', `${V1}/topologies/${demo.id}/deckies/${decky.name}/services`, admin, [JSON_TYPE], '{"name":"redis"}');
+    assert.equal(answer.status, 502, answer.body);
+    assert.match(answer.json.detail, /^Service change failed: ./);
+    assert.match(answer.json.mutation_id, /^[0-9a-f-]{36}$/);
+  } finally {
+    taken.close();
+  }
+  const after = (await admin.get(`/topologies/${demo.id}`)).body.deckies.find((d) => d.uuid === decky.uuid);
+  assert.deepEqual(after.services, decky.services);
 });
 
 test('503 when the store does not take a write, with Retry-After, and reads go on', async () => {
