@@ -33,6 +33,39 @@ function held(pid) {
   return counts;
 }
 
+/** Requests on one connection, all written at once; the server takes each when it has answered the one before. Their statuses. */
+function pipeline(port, requests) {
+  return new Promise((good, bad) => {
+    const socket = net.connect(port, '127.0.0.1');
+    const statuses = [];
+    let text = '';
+    socket.on('error', bad);
+    socket.on('close', () => bad(new Error(`closed after ${statuses.join(' ')}`)));
+    socket.on('data', (chunk) => {
+      text += chunk;
+      for (;;) {
+        const head = text.indexOf('\r\n\r\n') + 4;
+        const length = Number(/^content-length: (\d+)\r$/im.exec(text.slice(0, head))?.[1] ?? 0);
+        if (head < 4 || text.length < head + length) return;
+        statuses.push(Number(text.slice(9, 12)));
+        text = text.slice(head + length);
+        if (statuses.length < requests.length) continue;
+        good(statuses);
+        socket.destroy();
+        return;
+      }
+    });
+    socket.write(
+      requests
+        .map(({ method, path, token, body }) => {
+          const json = body ? JSON.stringify(body) : '';
+          return `${method} /api/v1${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n${json ? 'Content-Type: application/json\r\n' : ''}Content-Length: ${json.length}\r\n\r\n${json}`;
+        })
+        .join(''),
+    );
+  });
+}
+
 function forge(claims) {
   const part = (object) => Buffer.from(JSON.stringify(object)).toString('base64url');
   const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
@@ -149,29 +182,28 @@ for (const workers of [2, 4]) {
       });
     });
 
+    const byUser = (method, path, body) => (user) => ({ method, path, body, token: user.token });
+    const byAdmin = (method, path, body) => (_, uuid) => ({ method, path: path(uuid), body, token: admin.token });
     const ends = [
-      ['logout', 'revoked', (user) => user.expect(200, 'POST', '/auth/logout')],
-      [
-        'a new password',
-        'revoked',
-        (user) => user.expect(200, 'POST', '/auth/change-password', { old_password: 'password-number-two', new_password: 'password-number-three' }),
-      ],
-      ['a reset', 'revoked', (_, uuid) => admin.expect(200, 'PUT', `/config/users/${uuid}/reset-password`, { new_password: 'password-number-four' })],
-      ['another role', 'role_changed', (_, uuid) => admin.expect(200, 'PUT', `/config/users/${uuid}/role`, { role: 'admin' })],
-      ['deletion', 'revoked', (_, uuid) => admin.expect(200, 'DELETE', `/config/users/${uuid}`)],
+      ['logout', 'revoked', byUser('POST', '/auth/logout')],
+      ['a new password', 'revoked', byUser('POST', '/auth/change-password', { old_password: 'password-number-two', new_password: 'password-number-three' })],
+      ['a reset', 'revoked', byAdmin('PUT', (uuid) => `/config/users/${uuid}/reset-password`, { new_password: 'password-number-four' })],
+      ['another role', 'role_changed', byAdmin('PUT', (uuid) => `/config/users/${uuid}/role`, { role: 'admin' })],
+      ['deletion', 'revoked', byAdmin('DELETE', (uuid) => `/config/users/${uuid}`)],
     ];
-    for (const [i, [how, reason, act]] of ends.entries()) {
+    for (const [i, [how, reason, request]] of ends.entries()) {
       test(`all streams of a user end with ${how}, and nothing that was committed after it is sent`, async () => {
         const user = await admin.user(`ends-${i}`, 'viewer');
         const uuid = await uuidOf(`ends-${i}`);
         const viewers = await watch(user.token);
         const [witness] = await watch(admin.token, 1);
-        const path = `/topologies/${writer.topology.id}/events`;
-        const other = open(path, { token: admin.token });
+        const other = open(`/topologies/${writer.topology.id}/events`, { token: admin.token });
         await other.event('changed');
         await writer.hold();
         const { watermark } = await admin.get('/topologies');
-        await act(user, uuid);
+        // The rows of these edits are committed right after the change, without a pause.
+        const edits = Array.from({ length: 20 }, (_, x) => ({ method: 'PATCH', path: writer.path, token: admin.token, body: { x } }));
+        assert.deepEqual(await pipeline(suite.port, [request(user, uuid), ...edits]), Array(21).fill(200));
         writer.go();
         await Promise.all(
           viewers.map(async (v) => {
@@ -184,8 +216,8 @@ for (const workers of [2, 4]) {
             assert.deepEqual(late.map((f) => `${f.event}#${f.id}`), []);
           }),
         );
-        // Others go on.
-        await other.wait('a later row', (f) => f.id > watermark);
+        // Others go on, and got all of it.
+        await other.wait('the last edit', (f) => f.id >= watermark + 20);
         assert.equal(witness.ended, false);
         assert.equal((await user.get('/topologies')).status, 401);
         for (const v of [witness, other]) v.cut();
