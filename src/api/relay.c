@@ -80,19 +80,21 @@ hand_out(struct api_state *s, struct event *own_ev)
 {
 	struct event *ev = own_ev;
 
-	atomic_init(&ev->refs, s->nworkers);
+	/* One of them is ours until all have theirs. */
+	atomic_init(&ev->refs, 1);
 	for (unsigned i = 0; i < s->nworkers; i++) {
 		struct api_worker *w = s->workers[i];
 
 		if (atomic_load(&w->events) >= LIMIT_RELAY_EVENTS) {
 			atomic_fetch_add(&s->relay_dropped, 1);
-			event_unref(ev);
 			continue;
 		}
 		atomic_fetch_add(&w->events, 1);
+		atomic_fetch_add(&ev->refs, 1);
 		ev->nodes[i] = (struct event_node){{on_event, NULL}, ev, w};
 		inbox_post(w->inbox, &ev->nodes[i].item);
 	}
+	event_unref(ev);
 }
 
 static void

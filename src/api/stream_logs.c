@@ -31,7 +31,8 @@ struct item {
 
 struct items {
 	struct item *v;
-	size_t n, cap, bytes;
+	size_t n, cap, bytes, max_bytes;
+	bool more; /* a ceiling was reached: there may be more rows */
 };
 
 struct stream_logs {
@@ -108,7 +109,8 @@ items_add(void *user, const struct log_row *row)
 	    !it->fields || !it->json)
 		return -ENOMEM;
 	l->bytes += strlen(it->json);
-	return 0;
+	l->more = l->n == LIMIT_STREAM_CHUNK_ROWS || l->bytes >= l->max_bytes;
+	return l->more;
 }
 
 static bool
@@ -186,7 +188,7 @@ int
 stream_logs_read(struct db *db, const struct stream_spec *spec, int64_t after, int64_t upto,
 		 struct frame_list *ret_frames, int64_t *ret_reached, struct err *e)
 {
-	struct items items = {0};
+	struct items items = {.max_bytes = LIMIT_STREAM_CHUNK_BYTES};
 	int64_t head, floor;
 	int r = log_bounds(db, &head, &floor, e);
 
@@ -195,7 +197,7 @@ stream_logs_read(struct db *db, const struct stream_spec *spec, int64_t after, i
 	if (r == 0)
 		r = log_after(db, after, LIMIT_STREAM_CHUNK_ROWS, items_add, &items, e);
 	if (r >= 0) {
-		bool all = items.n < LIMIT_STREAM_CHUNK_ROWS || items.v[items.n - 1].id >= upto;
+		bool all = !items.more || items.v[items.n - 1].id >= upto;
 
 		*ret_reached = all ? upto : items.v[items.n - 1].id;
 		r = make_frames(spec, &items, *ret_reached, ret_frames);
@@ -211,6 +213,7 @@ run_rows(struct pool_job *job, void *thread_state)
 	struct db *db = thread_state;
 	int r = db_begin_read(db, &logs->err);
 
+	logs->items.max_bytes = LIMIT_STREAM_READ_BYTES;
 	if (r == 0)
 		r = user_access_epoch(db, &logs->epoch, &logs->err);
 	if (r == 0)
@@ -251,7 +254,7 @@ done_rows(struct pool_job *job)
 {
 	struct stream_logs *logs = job->user;
 	struct hub *hub = logs->streams->hub;
-	bool full = logs->items.n == LIMIT_STREAM_CHUNK_ROWS;
+	bool full = logs->items.more;
 
 	logs->running = false;
 	if (logs->r < 0 && !logs->failing)

@@ -330,6 +330,8 @@ log_after(struct db *db, int64_t after, unsigned limit, log_row_fn *fn, void *us
 		if (r < 0)
 			break;
 		n++;
+		if (r > 0)
+			break;
 	}
 	db_reset(st);
 	return r < 0 ? r : n;

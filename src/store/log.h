@@ -44,7 +44,8 @@ int log_histogram(struct db *db, const struct log_filter *f, int64_t interval_mi
 /* The object of `GET /stats`. 0 or a store failure. */
 int log_stats(struct db *db, json_t **ret_stats, struct err *e) A_NODISCARD;
 
-/* A row is passed to the function, ascending; a negative result stops and is returned. */
+/* A row is passed to the function, ascending; a negative result stops and is returned, a positive
+ * one stops behind the row. */
 typedef int log_row_fn(void *user, const struct log_row *row);
 /* At most `limit` rows above `after`. The number of rows or a negative errno. */
 int log_after(struct db *db, int64_t after, unsigned limit, log_row_fn *fn, void *user,

@@ -28,7 +28,7 @@
 #include "util/clock.h"
 #include "world.h"
 
-#define DEADLINE_MS 15000
+#define DEADLINE_MS 60000
 #define SEEN_MAX    256
 
 /* One stream that is being watched. */
