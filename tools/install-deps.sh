@@ -6,7 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 want=${1:-test}
-test_only='arp-scan chromium clang clang-format clang-tidy libclang-rt-14-dev nats-server nghttp2-client nginx nmap openssl postgresql redis-tools spin telnet traceroute'
+test_only='arp-scan chromium clang clang-format clang-tidy libclang-rt-14-dev nats-server nghttp2-client nginx nmap openssl postgresql redis-tools snmp spin telnet traceroute'
 bench_only='libnginx-mod-nchan redis-server wrk'
 
 missing=

@@ -40,7 +40,8 @@ child_find(const char *program, char *dst, size_t dst_size, struct err *e)
 
 /* In the child: nothing of the parent but what is given on purpose. Returns only on failure. */
 static int
-become(const char *path, pid_t parent, const struct child_fd *fds, size_t nfds)
+become(const char *path, const char *argument, pid_t parent, const struct child_fd *fds,
+       size_t nfds)
 {
 	sigset_t none;
 	char number[16];
@@ -62,12 +63,13 @@ become(const char *path, pid_t parent, const struct child_fd *fds, size_t nfds)
 		if (setenv(fds[i].variable, number, 1) < 0)
 			return errno;
 	}
-	(void)execl(path, path, (char *)NULL);
+	(void)execl(path, path, argument, (char *)NULL);
 	return errno;
 }
 
 pid_t
-child_start(const char *path, const struct child_fd *fds, size_t nfds, struct err *e)
+child_start(const char *path, const char *argument, const struct child_fd *fds, size_t nfds,
+	    struct err *e)
 {
 	pid_t parent = getpid(), pid;
 	int tell[2], why = 0;
@@ -78,7 +80,7 @@ child_start(const char *path, const struct child_fd *fds, size_t nfds, struct er
 		return err_set(e, -errno, "pipe: %m");
 	pid = fork();
 	if (pid == 0) {
-		why = become(path, parent, fds, nfds);
+		why = become(path, argument, parent, fds, nfds);
 		if (write(tell[1], &why, sizeof(why)) < 0)
 			_exit(126);
 		_exit(127);

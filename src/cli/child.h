@@ -19,10 +19,11 @@ struct child_fd {
 /* The path of a program: beside our executable, else in the libexec directory. 0 or -ENOENT. */
 int child_find(const char *program, char *dst, size_t dst_size, struct err *e) A_NODISCARD;
 /*
- * Start it in a process group of its own, with default signals and without our other descriptors;
- * it gets SIGTERM when we die. Its pid, or a negative errno (also when it could not be executed).
+ * Start it, with an argument or NULL, in a process group of its own, with default signals and
+ * without our other descriptors; it gets SIGTERM when we die. Its pid, or a negative errno (also
+ * when it could not be executed).
  */
-pid_t child_start(const char *path, const struct child_fd *fds, size_t nfds,
+pid_t child_start(const char *path, const char *argument, const struct child_fd *fds, size_t nfds,
 		  struct err *e) A_NODISCARD;
 
 #endif

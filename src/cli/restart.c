@@ -5,12 +5,12 @@
 #include <errno.h>
 
 static const struct {
-	const char *word, *program;
+	const char *word, *program, *argument;
 	int capture, control, netd;
 	unsigned stop;
 } processes[PROCESS_COUNT] = {
-#define PROCESS(name, wrd, prg, cap, ctl, ntd, stp)                                                \
-	[PROCESS_##name] = {wrd, prg, cap, ctl, ntd, stp},
+#define PROCESS(name, wrd, prg, arg, cap, ctl, ntd, stp)                                           \
+	[PROCESS_##name] = {wrd, prg, arg, cap, ctl, ntd, stp},
 #include "cli/processes.def"
 #undef PROCESS
 };
@@ -25,6 +25,12 @@ const char *
 process_program(enum process p)
 {
 	return processes[p].program;
+}
+
+const char *
+process_argument(enum process p)
+{
+	return processes[p].argument;
 }
 
 int

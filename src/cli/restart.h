@@ -16,7 +16,7 @@
 #define RESTART_HEALTHY_MS 30000
 
 enum process {
-#define PROCESS(name, word, program, capture, control, netd, stop) PROCESS_##name,
+#define PROCESS(name, word, program, argument, capture, control, netd, stop) PROCESS_##name,
 #include "cli/processes.def"
 #undef PROCESS
 	PROCESS_COUNT
@@ -24,6 +24,8 @@ enum process {
 
 const char *process_word(enum process p);
 const char *process_program(enum process p);
+/* What it is started with, or NULL. */
+const char *process_argument(enum process p);
 /* Its end of the channel, 0 or 1, or -1. */
 int process_capture_end(enum process p);
 int process_control_end(enum process p);

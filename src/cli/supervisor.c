@@ -27,7 +27,7 @@
 /* Until it ends after SIGTERM. */
 #define STOP_MS	  5000
 #define HEALTH_MS 30000
-#define FDS_MAX	  4
+#define FDS_MAX	  6
 
 enum life {
 	LIFE_OFF,      /* not to run */
@@ -62,7 +62,8 @@ struct supervisor {
 	struct supervisor_ops ops;
 	enum phase phase;
 	bool killing;
-	int capture[2], control[2], netd[2];
+	int capture[2][2], control[2][2]; /* of connections, of datagrams */
+	int netd[2];
 	struct one ones[PROCESS_COUNT];
 	struct bus_client *bus;
 	struct bus_sub *controls;
@@ -206,9 +207,27 @@ pause_one(struct one *o)
 	set_timer(o, pause, on_restart);
 }
 
+/* The decoy processes have one channel of a kind each, who is at the other ends has both. */
+static size_t
+give_ends(const struct one *o, int end, int channels[2][2], const char *const names[2],
+	  struct child_fd *fds)
+{
+	bool decoy = o->which == PROCESS_DECOY || o->which == PROCESS_DECOY_UDP;
+
+	if (end < 0)
+		return 0;
+	fds[0] = (struct child_fd){names[0], channels[o->which == PROCESS_DECOY_UDP][end]};
+	if (decoy)
+		return 1;
+	fds[1] = (struct child_fd){names[1], channels[1][end]};
+	return 2;
+}
+
 static int
 start_one(struct one *o, struct err *e)
 {
+	static const char *const captures[] = {"DECNET_FD_CAPTURE", "DECNET_FD_CAPTURE_UDP"};
+	static const char *const controls[] = {"DECNET_FD_CONTROL", "DECNET_FD_CONTROL_UDP"};
 	struct supervisor *s = o->supervisor;
 	struct child_fd fds[FDS_MAX];
 	size_t n = 0;
@@ -221,15 +240,11 @@ start_one(struct one *o, struct err *e)
 	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
 		return err_set(e, -errno, "pipe: %m");
 	fds[n++] = (struct child_fd){"DECNET_READY_FD", pipes[1]};
-	if (process_capture_end(o->which) >= 0)
-		fds[n++] = (struct child_fd){"DECNET_FD_CAPTURE",
-					     s->capture[process_capture_end(o->which)]};
-	if (process_control_end(o->which) >= 0)
-		fds[n++] = (struct child_fd){"DECNET_FD_CONTROL",
-					     s->control[process_control_end(o->which)]};
+	n += give_ends(o, process_capture_end(o->which), s->capture, captures, fds + n);
+	n += give_ends(o, process_control_end(o->which), s->control, controls, fds + n);
 	if (process_netd_end(o->which) >= 0 && s->ones[PROCESS_NETD].member)
 		fds[n++] = (struct child_fd){"DECNET_FD_NETD", s->netd[process_netd_end(o->which)]};
-	r = child_start(path, fds, n, e);
+	r = child_start(path, process_argument(o->which), fds, n, e);
 	(void)close(pipes[1]);
 	if (r > 0) {
 		o->pid = r;
@@ -450,10 +465,11 @@ make_channels(struct supervisor *s, struct err *e)
 {
 	const int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
-	if (socketpair(AF_UNIX, type, 0, s->capture) < 0 ||
-	    socketpair(AF_UNIX, type, 0, s->control) < 0 ||
-	    socketpair(AF_UNIX, type, 0, s->netd) < 0)
-		return err_set(e, -errno, "socketpair: %m");
+	int *const pairs[] = {s->capture[0], s->capture[1], s->control[0], s->control[1], s->netd};
+
+	for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
+		if (socketpair(AF_UNIX, type, 0, pairs[i]) < 0)
+			return err_set(e, -errno, "socketpair: %m");
 	return 0;
 }
 
@@ -470,8 +486,9 @@ supervisor_new(struct loop *l, const struct conf *conf, unsigned set,
 	s->conf = conf;
 	s->ops = *ops;
 	s->started_ms = loop_now_ms(l);
-	s->capture[0] = s->capture[1] = s->control[0] = s->control[1] = -1;
-	s->netd[0] = s->netd[1] = -1;
+	memset(s->capture, 0xff, sizeof(s->capture));
+	memset(s->control, 0xff, sizeof(s->control));
+	memset(s->netd, 0xff, sizeof(s->netd));
 	for (unsigned i = 0; i < PROCESS_COUNT; i++)
 		s->ones[i] = (struct one){.supervisor = s,
 					  .which = (enum process)i,
@@ -514,6 +531,14 @@ supervisor_reload(struct supervisor *s)
 		send_signal(api, SIGHUP);
 }
 
+static void
+end_pair(const int pair[2])
+{
+	for (int i = 0; i < 2; i++)
+		if (pair[i] >= 0)
+			(void)close(pair[i]);
+}
+
 void
 supervisor_free(struct supervisor *s)
 {
@@ -533,12 +558,9 @@ supervisor_free(struct supervisor *s)
 	loop_timer_clear(&s->health);
 	bus_client_free(s->bus);
 	for (int i = 0; i < 2; i++) {
-		if (s->capture[i] >= 0)
-			(void)close(s->capture[i]);
-		if (s->control[i] >= 0)
-			(void)close(s->control[i]);
-		if (s->netd[i] >= 0)
-			(void)close(s->netd[i]);
+		end_pair(s->capture[i]);
+		end_pair(s->control[i]);
 	}
+	end_pair(s->netd);
 	free(s);
 }

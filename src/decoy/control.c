@@ -84,8 +84,9 @@ get_open(const json_t *object, struct control *c, struct err *e)
 		r = get_seed(object, &c->seed, e);
 	if (r < 0)
 		return r;
-	if (strcmp(proto, "tcp") != 0)
-		return err_set(e, -EBADMSG, "proto: only tcp is served");
+	c->udp = strcmp(proto, "udp") == 0;
+	if (!c->udp && strcmp(proto, "tcp") != 0)
+		return err_set(e, -EBADMSG, "proto: only tcp and udp are served");
 	if (!json_is_integer(port) || json_integer_value(port) < 1 ||
 	    json_integer_value(port) > UINT16_MAX)
 		return err_set(e, -EBADMSG, "port: malformed");

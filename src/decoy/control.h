@@ -5,7 +5,9 @@
 /*
  * The control channel: a SOCK_SEQPACKET socket pair between the network driver (in the mutator) and
  * the decoy process. One JSON object a message, at most CONTROL_BYTES_MAX; `open` carries one
- * listening descriptor. The driver speaks, the decoy answers each request with its number:
+ * listening (or, with "proto":"udp", datagram) descriptor. Each decoy process, that of connections
+ * and that of datagrams, has a channel of its own and opens only what it serves. The driver speaks,
+ *the decoy answers each request with its number:
  *
  *	{"n":7,"op":"open","listener":"<id>","topology_id":…,"decky_uuid":…,"decky":…,
  *	 "service":"http","port":80,"proto":"tcp","config":{…},"hostname":"web-01",
@@ -48,6 +50,7 @@ struct control {
 	char archetype[CONTROL_NAME_MAX + 1];
 	char hostname[256];
 	uint16_t port;
+	bool udp; /* its socket is one of datagrams */
 	uint64_t seed;
 	json_t *config; /* an object of its own; control_fini drops it */
 };

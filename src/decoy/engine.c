@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "decoy/control.h"
+#include "decoy/flow.h"
 #include "decoy/listener.h"
 #include "decoy/sender.h"
 #include "util/fdpass.h"
@@ -26,7 +27,8 @@
 
 struct engine {
 	struct loop *loop;
-	struct sessions *sessions;
+	struct sessions *sessions; /* of connections, or NULL */
+	struct flows *flows;	   /* of datagrams, or NULL */
 	struct sender *sender;
 	int control;
 	struct loop_io control_io;
@@ -93,6 +95,10 @@ on_listener(struct loop_io *io, uint32_t events)
 	struct engine *en = l->owner;
 
 	(void)events;
+	if (en->flows) {
+		flows_read(en->flows, l);
+		return;
+	}
 	for (unsigned i = 0; i < ACCEPTS_PER_TURN && !sender_held(en->sender); i++) {
 		struct sockaddr_storage peer = {0};
 		socklen_t n = sizeof(peer);
@@ -118,20 +124,28 @@ remove_listener(struct engine *en, struct listener *l, enum decoy_close why)
 	listener_close(l);
 	list_unlink(&l->link);
 	en->listeners--;
-	sessions_end(en->sessions, l, why);
+	if (en->flows)
+		flows_end(en->flows, l, why);
+	else
+		sessions_end(en->sessions, l, why);
 	listener_unref(l);
 }
 
 /* -- orders -- */
 
+/* Only what this process serves: a socket of the other kind would come past its filter. */
 static int
-check_socket(int fd, struct err *e)
+check_socket(const struct engine *en, int fd, struct err *e)
 {
 	socklen_t n = sizeof(int);
-	int listening = 0;
+	int got = 0;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) < 0 || !listening)
+	if (en->flows) {
+		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &got, &n) < 0 || got != SOCK_DGRAM)
+			return err_set(e, -EINVAL, "the descriptor is no datagram socket");
+	} else if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &got, &n) < 0 || !got) {
 		return err_set(e, -EINVAL, "the descriptor is no listening socket");
+	}
 	/* Its flags are shared with the driver's duplicate; an accept must never wait. */
 	if (fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
 		return err_set(e, -errno, "fcntl: %m");
@@ -148,11 +162,13 @@ do_open(struct engine *en, struct control *request, int *fd, struct err *e)
 		return err_set(e, -EEXIST, "exists");
 	if (*fd < 0)
 		return err_set(e, -EINVAL, "no descriptor came with it");
+	if (request->udp != (en->flows != NULL))
+		return err_set(e, -EINVAL, "this process serves %s", en->flows ? "udp" : "tcp");
 	if (en->stopping)
 		return err_set(e, -ESHUTDOWN, "stopping");
 	if (en->listeners >= LIMIT_DECOY_LISTENERS)
 		return err_set(e, -ENOBUFS, "too many listeners");
-	r = check_socket(*fd, e);
+	r = check_socket(en, *fd, e);
 	if (r == 0)
 		r = listener_new(request, *fd, &l, e);
 	if (r < 0)
@@ -351,7 +367,8 @@ on_hold(void *user, bool held)
 	for (size_t i = 0; i < BUCKETS; i++)
 		LIST_FOR (at, &en->buckets[i])
 			watch_listener(en, CONTAINER_OF(at, struct listener, link));
-	sessions_hold(en->sessions, held);
+	if (en->sessions)
+		sessions_hold(en->sessions, held);
 }
 
 static void
@@ -378,14 +395,14 @@ count_connections(void *user)
 {
 	const struct engine *en = user;
 
-	return sessions_count(en->sessions);
+	return en->flows ? flows_count(en->flows) : sessions_count(en->sessions);
 }
 
 /* -- life -- */
 
 int
 engine_new(struct loop *l, int own_capture_fd, int own_control_fd,
-	   const struct session_limits *limits, struct engine **ret, struct err *e)
+	   const struct session_limits *limits, bool datagrams, struct engine **ret, struct err *e)
 {
 	struct engine *en = calloc(1, sizeof(*en));
 	struct sender_ops ops = {on_hold, on_drained, on_gone, count_connections, en};
@@ -403,7 +420,8 @@ engine_new(struct loop *l, int own_capture_fd, int own_control_fd,
 		list_init(&en->buckets[i]);
 	r = sender_new(l, own_capture_fd, &ops, &en->sender, e);
 	if (r == 0) {
-		r = sessions_new(l, limits, &en->sessions);
+		r = datagrams ? flows_new(l, limits, &en->flows)
+			      : sessions_new(l, limits, &en->sessions);
 		if (r < 0)
 			(void)err_set(e, r, "out of memory");
 	}
@@ -411,7 +429,10 @@ engine_new(struct loop *l, int own_capture_fd, int own_control_fd,
 		engine_free(en);
 		return r;
 	}
-	sessions_set_sender(en->sessions, en->sender);
+	if (datagrams)
+		flows_set_sender(en->flows, en->sender);
+	else
+		sessions_set_sender(en->sessions, en->sender);
 	*ret = en;
 	return 0;
 }
@@ -473,6 +494,7 @@ engine_free(struct engine *en)
 			listener_unref(l);
 		}
 	}
+	flows_free(en->flows);
 	sessions_free(en->sessions);
 	sender_free(en->sender);
 	loop_timer_clear(&en->stop);

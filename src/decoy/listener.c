@@ -40,6 +40,9 @@ listener_new(struct control *own_request, int fd, struct listener **ret, struct 
 	if (!l->service)
 		r = err_set(e, -ENOENT, "service '%s' is not available in this build",
 			    l->place.service);
+	else if (!(l->service->transports & (l->place.udp ? DECOY_UDP : DECOY_TCP)))
+		r = err_set(e, -ENOENT, "service '%s' is not served over %s", l->place.service,
+			    l->place.udp ? "udp" : "tcp");
 	if (r == 0 && l->service->config_size > 0) {
 		l->config = calloc(1, l->service->config_size);
 		r = l->config ? l->service->configure(l->config, l->place.config, e)

@@ -9,6 +9,7 @@
  */
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "decoy/capture.h"
@@ -45,7 +46,10 @@ struct decoy_io {
 	uint16_t peer_port, port; /* port: the service's own one, whatever the socket is bound to */
 	enum decoy_pause pause;	  /* set by the service: the output appears after this wait */
 	uint32_t idle_ms;	  /* set by the service: from now on instead of its own idle_ms */
+	bool datagram; /* the input is one whole datagram; pause and idle_ms have no effect */
 };
+
+enum decoy_transport { DECOY_TCP = 1, DECOY_UDP = 2 };
 
 struct decoy_latency {
 	uint32_t min_ms, max_ms;
@@ -55,12 +59,14 @@ struct decoy_latency {
  * One protocol. `input` looks at the front of `in` and sets *ret_used to what it is done with (0:
  * it needs more). It handles one unit a call and answers the same however the bytes are cut. 0: go
  * on; 1: the talk is over; -EBADMSG, -EMSGSIZE: the peer is wrong; -ENOBUFS: no room for the
- * answer. What is in `out` is sent in each case.
+ * answer. What is in `out` is sent in each case. A datagram is shown whole and once; what is left
+ * of it is dropped, and a need for more is a malformed one.
  */
 struct decoy_service {
 	const char *name;
-	uint32_t idle_ms; /* without a unit of input */
-	uint32_t life_ms; /* in all */
+	unsigned transports; /* of enum decoy_transport */
+	uint32_t idle_ms;    /* without a unit of input */
+	uint32_t life_ms;    /* in all */
 	size_t config_size;
 	size_t state_size; /* the engine allocates both, zeroed */
 	size_t in_max;	   /* a unit that does not fit ends the session */

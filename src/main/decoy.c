@@ -43,6 +43,7 @@ struct program {
 	struct conf conf;
 	struct loop *loop;
 	struct engine *engine;
+	bool datagrams; /* --udp */
 	bool sealed;
 };
 
@@ -91,7 +92,7 @@ open_all(struct program *p, struct err *e)
 	if (r == 0)
 		r = loop_signals(p->loop, signals, on_signal, p);
 	if (r == 0)
-		return engine_new(p->loop, capture, control, &limits, &p->engine, e);
+		return engine_new(p->loop, capture, control, &limits, p->datagrams, &p->engine, e);
 	if (capture >= 0)
 		(void)close(capture);
 	if (control >= 0)
@@ -100,7 +101,7 @@ open_all(struct program *p, struct err *e)
 }
 
 static int
-lock_in(struct err *e)
+lock_in(bool datagrams, struct err *e)
 {
 	struct sandbox_report report;
 	char stamp[CLOCK_ISO_SIZE];
@@ -117,7 +118,7 @@ lock_in(struct err *e)
 			  KV_S("network", report.network ? "own" : "shared"),
 			  KV_S("root", report.root ? "empty" : "shared"), KV_S("why", report.why));
 	log_event(LV_INFO, "sandbox.landlock", KV_U("version", report.landlock));
-	r = sandbox_seal(e);
+	r = sandbox_seal(datagrams, e);
 	if (r < 0)
 		err_wrap(e, "sandbox");
 	return r;
@@ -130,10 +131,10 @@ serve(struct program *p, struct err *e)
 	int ready = fdpass_inherited("DECNET_READY_FD");
 
 	if (r == 0)
-		r = lock_in(e);
+		r = lock_in(p->datagrams, e);
 	if (r == 0) {
 		p->sealed = true;
-		log_plain(LV_INFO, "process.start");
+		log_event(LV_INFO, "process.start", KV_S("serves", p->datagrams ? "udp" : "tcp"));
 		fdpass_ready_on(ready);
 		r = engine_start(p->engine);
 		if (r == 0)
@@ -153,9 +154,10 @@ main(int argc, char **argv)
 	struct err e = {0};
 	int r;
 
-	(void)argv;
-	if (argc > 1) {
-		(void)fprintf(stderr, "usage: " PROGRAM " (settings come from the environment)\n");
+	p.datagrams = argc == 2 && strcmp(argv[1], "--udp") == 0;
+	if (argc > 1 && !p.datagrams) {
+		(void)fprintf(stderr,
+			      "usage: " PROGRAM " [--udp] (settings come from the environment)\n");
 		return 2;
 	}
 	(void)signal(SIGPIPE, SIG_IGN);

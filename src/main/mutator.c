@@ -64,33 +64,34 @@ on_decoy(void *user, bool up)
 /* With a channel to decnet-netd real networks, else the loopback's. -EINVAL when what is asked for
  * cannot be had. */
 static int
-open_driver(struct program *p, int own_control, struct err *e)
+open_driver(struct program *p, const int own_controls[NETDRV_CHANNELS], struct err *e)
 {
 	int netd = strcmp(p->conf.net_driver, "loopback") == 0 ? -ENOENT
 							       : fdpass_inherited("DECNET_FD_NETD");
 
 	if (netd >= 0)
-		return netdrv_netns_new(p->loop, own_control, netd, on_decoy, p, &p->driver, e);
+		return netdrv_netns_new(p->loop, own_controls, netd, on_decoy, p, &p->driver, e);
 	if (strcmp(p->conf.net_driver, "netns") == 0) {
-		(void)close(own_control);
+		netdrv_close_channels(own_controls);
 		return err_set(e, -EINVAL,
 			       "DECNET_NET_DRIVER: netns: no channel to decnet-netd; decnet up "
 			       "starts it");
 	}
-	return netdrv_loopback_new(p->loop, own_control, (uint16_t)p->conf.port_offset, on_decoy, p,
-				   &p->driver, e);
+	return netdrv_loopback_new(p->loop, own_controls, (uint16_t)p->conf.port_offset, on_decoy,
+				   p, &p->driver, e);
 }
 
 static int
 open_all(struct program *p, struct err *e)
 {
 	static const int signos[] = {SIGTERM, SIGINT, 0};
-	int control, r;
+	const int controls[NETDRV_CHANNELS] = {fdpass_inherited("DECNET_FD_CONTROL"),
+					       fdpass_inherited("DECNET_FD_CONTROL_UDP")};
+	int r;
 
-	control = fdpass_inherited("DECNET_FD_CONTROL");
-	if (control < 0)
+	if (controls[0] < 0)
 		return err_set(
-			e, control,
+			e, controls[0],
 			"DECNET_FD_CONTROL: no control channel; decnet up starts this process");
 	r = loop_new(&p->loop, e);
 	if (r == 0)
@@ -103,9 +104,9 @@ open_all(struct program *p, struct err *e)
 	if (r == 0)
 		r = bus_client_new(p->loop, &p->conf, "mutator", on_bus, p, &p->bus, e);
 	if (r == 0)
-		r = open_driver(p, control, e);
+		r = open_driver(p, controls, e);
 	else
-		(void)close(control);
+		netdrv_close_channels(controls);
 	if (r == 0)
 		r = mutator_new(p->loop, &p->conf, p->pool, p->bus, p->driver, &p->mutator, e);
 	return r;

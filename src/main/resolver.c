@@ -51,10 +51,11 @@ static int
 open_all(struct program *p, struct err *e)
 {
 	static const int signals[] = {SIGTERM, SIGINT, 0};
-	int channel = fdpass_inherited("DECNET_FD_CAPTURE");
+	const int channels[RESOLVER_CHANNELS] = {fdpass_inherited("DECNET_FD_CAPTURE"),
+						 fdpass_inherited("DECNET_FD_CAPTURE_UDP")};
 	int r;
 
-	if (channel < 0)
+	if (channels[0] < 0)
 		return err_set(
 			e, -EINVAL,
 			"DECNET_FD_CAPTURE: no capture channel; decnet up starts this process");
@@ -69,10 +70,12 @@ open_all(struct program *p, struct err *e)
 	if (r == 0)
 		r = bus_client_new(p->loop, &p->conf, "resolver", on_bus, p, &p->bus, e);
 	if (r < 0) {
-		(void)close(channel);
+		for (size_t i = 0; i < RESOLVER_CHANNELS; i++)
+			if (channels[i] >= 0)
+				(void)close(channels[i]);
 		return r;
 	}
-	return resolver_new(p->loop, &p->conf, p->pool, p->bus, channel, &p->resolver, e);
+	return resolver_new(p->loop, &p->conf, p->pool, p->bus, channels, &p->resolver, e);
 }
 
 static int

@@ -46,19 +46,22 @@ oom(struct err *e)
 	return err_set(e, -ENOMEM, "out of memory");
 }
 
+/* The ports of a service over one transport. */
+typedef size_t ports_fn(const char *name, unsigned *ports, size_t max);
+
 /* The service that gets a port that several of the decky's services want: the one with fewer ports,
  * then the one listed first. */
 static bool
-port_is_of(const struct topo_decky *d, size_t service_at, unsigned port)
+port_is_of(const struct topo_decky *d, size_t service_at, unsigned port, ports_fn *ports_of)
 {
 	const char *service = json_string_value(json_array_get(d->services, service_at));
 	unsigned ports[8];
-	size_t mine = catalog_tcp_ports(service, ports, ARRAY_LEN(ports)), i;
+	size_t mine = ports_of(service, ports, ARRAY_LEN(ports)), i;
 	const json_t *item;
 
 	json_array_foreach(d->services, i, item)
 	{
-		size_t n = catalog_tcp_ports(json_string_value(item), ports, ARRAY_LEN(ports));
+		size_t n = ports_of(json_string_value(item), ports, ARRAY_LEN(ports));
 		bool wants = false;
 
 		for (size_t p = 0; p < n; p++)
@@ -72,8 +75,30 @@ port_is_of(const struct topo_decky *d, size_t service_at, unsigned port)
 }
 
 static int
+add_listener(const struct topo *t, const struct topo_decky *d, const char *service, unsigned port,
+	     bool udp, struct run_plan *plan)
+{
+	struct netdrv_listener l = {.port = (uint16_t)port, .udp = udp};
+	json_t *config = json_object_get(d->service_config, service), *none = json_object();
+	int r;
+
+	(void)snprintf(l.id, sizeof(l.id), "%s/%s/%s/%u%s", t->id, d->uuid, service, port,
+		       udp ? "/udp" : "");
+	memcpy(l.topology_id, t->id, sizeof(l.topology_id));
+	memcpy(l.decky_uuid, d->uuid, sizeof(l.decky_uuid));
+	(void)snprintf(l.decky, sizeof(l.decky), "%s", d->name);
+	(void)snprintf(l.service, sizeof(l.service), "%s", service);
+	(void)snprintf(l.archetype, sizeof(l.archetype), "%s", d->archetype);
+	l.config = config ? config : none;
+	r = run_plan_add(plan, RUN_OPEN, &l);
+	json_decref(none);
+	return r;
+}
+
+static int
 add_listeners(const struct topo *t, const struct topo_decky *d, struct run_plan *plan)
 {
+	static ports_fn *const transports[] = {catalog_tcp_ports, catalog_udp_ports};
 	const json_t *item;
 	size_t i;
 	int r = 0;
@@ -84,30 +109,16 @@ add_listeners(const struct topo *t, const struct topo_decky *d, struct run_plan 
 	json_array_foreach(d->services, i, item)
 	{
 		const char *service = json_string_value(item);
-		unsigned ports[8];
-		size_t n = catalog_available(service)
-				   ? catalog_tcp_ports(service, ports, ARRAY_LEN(ports))
-				   : 0;
 
-		for (size_t p = 0; r == 0 && p < n; p++) {
-			struct netdrv_listener l = {.port = (uint16_t)ports[p]};
-			json_t *config = json_object_get(d->service_config, service),
-			       *none = json_object();
+		for (size_t udp = 0; udp < ARRAY_LEN(transports); udp++) {
+			unsigned ports[8];
+			size_t n = catalog_available(service)
+					   ? transports[udp](service, ports, ARRAY_LEN(ports))
+					   : 0;
 
-			if (!port_is_of(d, i, ports[p])) {
-				json_decref(none);
-				continue;
-			}
-			(void)snprintf(l.id, sizeof(l.id), "%s/%s/%s/%u", t->id, d->uuid, service,
-				       ports[p]);
-			memcpy(l.topology_id, t->id, sizeof(l.topology_id));
-			memcpy(l.decky_uuid, d->uuid, sizeof(l.decky_uuid));
-			(void)snprintf(l.decky, sizeof(l.decky), "%s", d->name);
-			(void)snprintf(l.service, sizeof(l.service), "%s", service);
-			(void)snprintf(l.archetype, sizeof(l.archetype), "%s", d->archetype);
-			l.config = config ? config : none;
-			r = run_plan_add(plan, RUN_OPEN, &l);
-			json_decref(none);
+			for (size_t p = 0; r == 0 && p < n; p++)
+				if (port_is_of(d, i, ports[p], transports[udp]))
+					r = add_listener(t, d, service, ports[p], udp == 1, plan);
 		}
 	}
 	return r;

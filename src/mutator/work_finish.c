@@ -33,7 +33,7 @@ add_endpoint(const struct work_context *cx, const struct netdrv_listener *l, con
 {
 	return json_array_append_new(
 		endpoints, json_pack("{s:s, s:s, s:s, s:s, s:i}", "service", l->service, "proto",
-				     "tcp", "lan", lan, "address", address, "port",
+				     l->udp ? "udp" : "tcp", "lan", lan, "address", address, "port",
 				     (int)cx->driver->ops->port(cx->driver, l->port)));
 }
 

@@ -392,7 +392,12 @@ bind_here(const struct netd_thing *t)
 
 	if (fd < 0)
 		return -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	/* Of datagram sockets two could then share a port; an answer comes from where it was asked.
+	 */
+	if (udp)
+		(void)setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof(one));
+	else
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 || (!udp && listen(fd, BACKLOG) < 0))
 		r = -errno;
 	if (r == 0)

@@ -3,6 +3,7 @@
 #include "netdrv/driver.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 int
 netdrv_listener_copy(const struct netdrv_listener *src, struct netdrv_listener *dst)
@@ -17,4 +18,12 @@ netdrv_listener_fini(struct netdrv_listener *l)
 {
 	json_decref(l->config);
 	l->config = NULL;
+}
+
+void
+netdrv_close_channels(const int fds[NETDRV_CHANNELS])
+{
+	for (size_t i = 0; i < NETDRV_CHANNELS; i++)
+		if (fds[i] >= 0)
+			(void)close(fds[i]);
 }

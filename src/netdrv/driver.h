@@ -19,16 +19,20 @@
 #include "util/id.h"
 
 #define NETDRV_ADDRESS_SIZE 46
+/* Control channels: to the decoys of connections, and to those of datagrams. */
+#define NETDRV_CHANNELS	    2
 
 /* One listening socket that a running decky has. */
 struct netdrv_listener {
-	char id[CONTROL_LISTENER_MAX + 1]; /* <topology>/<decky uuid>/<service>/<port> */
+	/* <topology>/<decky uuid>/<service>/<port>, with /udp behind it for datagrams */
+	char id[CONTROL_LISTENER_MAX + 1];
 	char topology_id[ID_UUID_SIZE];
 	char decky_uuid[ID_UUID_SIZE];
 	char decky[65];
 	char service[65];
 	char archetype[65]; /* "" when it has none */
 	uint16_t port;	    /* the service's own */
+	bool udp;	    /* a socket of datagrams */
 	json_t *config;	    /* object, owned */
 };
 
@@ -99,5 +103,7 @@ struct netdrv {
 int netdrv_listener_copy(const struct netdrv_listener *src,
 			 struct netdrv_listener *dst) A_NODISCARD;
 void netdrv_listener_fini(struct netdrv_listener *l);
+/* Close those of the descriptors that are not -1. */
+void netdrv_close_channels(const int fds[NETDRV_CHANNELS]);
 
 #endif

@@ -163,11 +163,14 @@ bind_socket(const struct loopback *d, const struct netdrv_listener *l, char *why
 		return -EADDRNOTAVAIL;
 	addr.sin_addr.s_addr = htonl(a->address);
 	addr.sin_port = htons(loopback_port(&d->base, l->port));
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_INET, (l->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, BACKLOG) < 0) {
+	/* Of datagram sockets two could then share a port. */
+	if (!l->udp)
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+	    (!l->udp && listen(fd, BACKLOG) < 0)) {
 		int r = -errno;
 
 		(void)inet_ntop(AF_INET, &addr.sin_addr, text, sizeof(text));
@@ -245,9 +248,9 @@ static const struct netdrv_ops ops = {
 };
 
 int
-netdrv_loopback_new(struct loop *l, int own_control_fd, uint16_t port_offset,
-		    netdrv_state_fn *on_state, void *user, struct netdrv **ret_driver,
-		    struct err *e)
+netdrv_loopback_new(struct loop *l, const int own_control_fds[NETDRV_CHANNELS],
+		    uint16_t port_offset, netdrv_state_fn *on_state, void *user,
+		    struct netdrv **ret_driver, struct err *e)
 {
 	struct loopback *d = calloc(1, sizeof(*d));
 	struct serve_source source = {
@@ -255,13 +258,13 @@ netdrv_loopback_new(struct loop *l, int own_control_fd, uint16_t port_offset,
 	int r;
 
 	if (!d) {
-		(void)close(own_control_fd);
+		netdrv_close_channels(own_control_fds);
 		return err_set(e, -ENOMEM, "out of memory");
 	}
 	d->base.ops = &ops;
 	d->offset = port_offset;
 	list_init(&d->assignments);
-	r = serve_new(l, own_control_fd, &source, &d->serve, e);
+	r = serve_new(l, own_control_fds, &source, &d->serve, e);
 	if (r < 0) {
 		free(d);
 		return r;

@@ -11,9 +11,9 @@
 #include "util/err.h"
 #include "util/loop.h"
 
-/* Takes the control channel's descriptor over. 0 or a negative errno. */
-int netdrv_loopback_new(struct loop *l, int own_control_fd, uint16_t port_offset,
-			netdrv_state_fn *on_state, void *user, struct netdrv **ret_driver,
-			struct err *e) A_NODISCARD;
+/* Takes the control channels' descriptors over; the second may be -1. 0 or a negative errno. */
+int netdrv_loopback_new(struct loop *l, const int own_control_fds[NETDRV_CHANNELS],
+			uint16_t port_offset, netdrv_state_fn *on_state, void *user,
+			struct netdrv **ret_driver, struct err *e) A_NODISCARD;
 
 #endif

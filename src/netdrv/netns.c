@@ -288,7 +288,7 @@ netns_bind(void *owner, const struct netdrv_listener *l, serve_bound_fn *done, v
 {
 	struct netns *d = owner;
 	struct binding *b = calloc(1, sizeof(*b));
-	struct netd_thing thing = {.port = l->port};
+	struct netd_thing thing = {.port = l->port, .flags = l->udp ? NETD_UDP : 0};
 
 	if (d->closing || !b || netd_id_parse(sv_from(l->topology_id), &thing.topology) < 0 ||
 	    netd_id_parse(sv_from(l->decky_uuid), &thing.decky) < 0) {
@@ -475,8 +475,8 @@ static const struct netdrv_ops ops = {
 };
 
 int
-netdrv_netns_new(struct loop *l, int own_control_fd, int own_netd_fd, netdrv_state_fn *on_state,
-		 void *user, struct netdrv **ret_driver, struct err *e)
+netdrv_netns_new(struct loop *l, const int own_control_fds[NETDRV_CHANNELS], int own_netd_fd,
+		 netdrv_state_fn *on_state, void *user, struct netdrv **ret_driver, struct err *e)
 {
 	struct netns *d = calloc(1, sizeof(*d));
 	struct serve_source source = {
@@ -484,7 +484,7 @@ netdrv_netns_new(struct loop *l, int own_control_fd, int own_netd_fd, netdrv_sta
 	int r;
 
 	if (!d) {
-		(void)close(own_control_fd);
+		netdrv_close_channels(own_control_fds);
 		(void)close(own_netd_fd);
 		return err_set(e, -ENOMEM, "out of memory");
 	}
@@ -495,7 +495,7 @@ netdrv_netns_new(struct loop *l, int own_control_fd, int own_netd_fd, netdrv_sta
 	list_init(&d->waiting);
 	list_init(&d->changes);
 	list_init(&d->listers);
-	r = serve_new(l, own_control_fd, &source, &d->serve, e);
+	r = serve_new(l, own_control_fds, &source, &d->serve, e);
 	if (r == 0)
 		r = netd_client_new(l, own_netd_fd, on_netd_started, d, &d->netd, e);
 	else

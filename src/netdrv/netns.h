@@ -12,8 +12,9 @@
 #include "util/err.h"
 #include "util/loop.h"
 
-/* Takes both channels over. 0 or a negative errno. */
-int netdrv_netns_new(struct loop *l, int own_control_fd, int own_netd_fd, netdrv_state_fn *on_state,
-		     void *user, struct netdrv **ret_driver, struct err *e) A_NODISCARD;
+/* Takes all channels over; the second control channel may be -1. 0 or a negative errno. */
+int netdrv_netns_new(struct loop *l, const int own_control_fds[NETDRV_CHANNELS], int own_netd_fd,
+		     netdrv_state_fn *on_state, void *user, struct netdrv **ret_driver,
+		     struct err *e) A_NODISCARD;
 
 #endif

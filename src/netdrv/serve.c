@@ -30,14 +30,43 @@ struct request {
 	void *user;
 	char **ids;
 	size_t n, cap;
+	bool asked_udp; /* of a list */
+};
+
+/* One decoy process, as its channel shows it. */
+struct end {
+	struct serve *serve;
+	bool udp;
+	struct channel *channel; /* NULL: there is none */
 };
 
 struct serve {
 	struct loop *loop;
-	struct channel *channel;
+	struct end ends[NETDRV_CHANNELS];
 	struct serve_source source;
 	struct list sockets;
 };
+
+/* The listener's name says what it is, also when nothing else is known of it. */
+static struct end *
+end_of(struct serve *d, const char *id)
+{
+	size_t n = strlen(id);
+
+	return &d->ends[n > 4 && strcmp(id + n - 4, "/udp") == 0];
+}
+
+/* Ask the decoy process in question, or answer for one that is not there. */
+static void
+ask(struct end *end, json_t *own_message, int fd, channel_answer_fn *fn, void *user)
+{
+	if (end->channel) {
+		channel_call(end->channel, own_message, fd, fn, user);
+		return;
+	}
+	json_decref(own_message);
+	fn(user, -ENOTCONN, NULL, true, "no decoys of datagrams");
+}
 
 static struct socket_entry *
 find_socket(const struct serve *d, const char *id)
@@ -80,9 +109,9 @@ open_message(const struct socket_entry *s)
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:O, s:s, s:s, s:s}", "op",
 			 "open", "listener", s->want.id, "topology_id", s->want.topology_id,
 			 "decky_uuid", s->want.decky_uuid, "decky", s->want.decky, "service",
-			 s->want.service, "port", (int)s->want.port, "proto", "tcp", "config",
-			 s->want.config, "hostname", s->want.decky, "seed", seed, "archetype",
-			 s->want.archetype);
+			 s->want.service, "port", (int)s->want.port, "proto",
+			 s->want.udp ? "udp" : "tcp", "config", s->want.config, "hostname",
+			 s->want.decky, "seed", seed, "archetype", s->want.archetype);
 }
 
 static struct request *
@@ -133,7 +162,7 @@ on_opened(void *user, int r, const json_t *message, bool final, const char *why)
 static void
 send_open(struct serve *d, const struct socket_entry *s, struct request *q)
 {
-	channel_call(d->channel, open_message(s), s->fd, on_opened, q);
+	ask(end_of(d, s->want.id), open_message(s), s->fd, on_opened, q);
 }
 
 /* The socket of an opening, or why there is none. */
@@ -261,8 +290,8 @@ serve_close(struct serve *d, const char *id, netdrv_done_fn *done, void *user)
 			(void)close(s->fd);
 		s->fd = -1;
 	}
-	channel_call(d->channel, json_pack("{s:s, s:s}", "op", "close", "listener", id), -1,
-		     on_closed, q);
+	ask(end_of(d, id), json_pack("{s:s, s:s}", "op", "close", "listener", id), -1, on_closed,
+	    q);
 }
 
 void
@@ -299,6 +328,12 @@ on_listed(void *user, int r, const json_t *message, bool final, const char *why)
 	}
 	if (!final)
 		return;
+	/* Then those of datagrams. */
+	if (r == 0 && !q->asked_udp && q->serve->ends[1].channel) {
+		q->asked_udp = true;
+		ask(&q->serve->ends[1], json_pack("{s:s}", "op", "list"), -1, on_listed, q);
+		return;
+	}
 	q->list_done(q->user, r, (const char *const *)q->ids, q->n);
 	request_free(q);
 }
@@ -313,21 +348,22 @@ serve_list(struct serve *d, netdrv_list_fn *done, void *user)
 		return;
 	}
 	q->list_done = done;
-	channel_call(d->channel, json_pack("{s:s}", "op", "list"), -1, on_listed, q);
+	ask(&d->ends[0], json_pack("{s:s}", "op", "list"), -1, on_listed, q);
 }
 
 /* A new decoy process: it gets every socket again; connections that came meanwhile wait in them. */
 static void
 on_started(void *user, const json_t *message)
 {
-	struct serve *d = user;
+	struct end *end = user;
+	struct serve *d = end->serve;
 	unsigned n = 0;
 
 	LIST_FOR (at, &d->sockets) {
 		struct socket_entry *s = CONTAINER_OF(at, struct socket_entry, link);
 		struct request *q;
 
-		if (s->closing)
+		if (s->closing || end_of(d, s->want.id) != end)
 			continue;
 		q = request_new(d, s->want.id, NULL, NULL);
 		if (!q) {
@@ -344,28 +380,39 @@ on_started(void *user, const json_t *message)
 		else
 			d->source.bind(d->source.owner, &s->want, on_bound, q);
 	}
-	log_event(LV_INFO, "netdrv.decoy.started",
+	log_event(LV_INFO, "netdrv.decoy.started", KV_S("serves", end->udp ? "udp" : "tcp"),
 		  KV_I("pid", json_integer_value(json_object_get(message, "pid"))),
 		  KV_U("listeners", n));
 	d->source.on_state(d->source.user, true);
 }
 
 int
-serve_new(struct loop *l, int own_control_fd, const struct serve_source *source, struct serve **ret,
-	  struct err *e)
+serve_new(struct loop *l, const int own_control_fds[NETDRV_CHANNELS],
+	  const struct serve_source *source, struct serve **ret, struct err *e)
 {
 	struct serve *d = calloc(1, sizeof(*d));
-	int r;
+	int r = 0;
 
 	if (!d) {
-		(void)close(own_control_fd);
+		netdrv_close_channels(own_control_fds);
 		return err_set(e, -ENOMEM, "out of memory");
 	}
 	d->loop = l;
 	d->source = *source;
 	list_init(&d->sockets);
-	r = channel_new(l, own_control_fd, on_started, d, &d->channel, e);
+	for (size_t i = 0; i < NETDRV_CHANNELS; i++) {
+		struct end *end = &d->ends[i];
+
+		*end = (struct end){.serve = d, .udp = i == 1};
+		if (own_control_fds[i] < 0)
+			continue;
+		if (r == 0)
+			r = channel_new(l, own_control_fds[i], on_started, end, &end->channel, e);
+		else
+			(void)close(own_control_fds[i]);
+	}
 	if (r < 0) {
+		channel_free(d->ends[0].channel);
 		free(d);
 		return r;
 	}
@@ -378,7 +425,8 @@ serve_free(struct serve *d)
 {
 	if (!d)
 		return;
-	channel_free(d->channel);
+	for (size_t i = 0; i < NETDRV_CHANNELS; i++)
+		channel_free(d->ends[i].channel);
 	LIST_FOR (at, &d->sockets)
 		socket_free(CONTAINER_OF(at, struct socket_entry, link));
 	free(d);

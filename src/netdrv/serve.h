@@ -26,9 +26,10 @@ struct serve_source {
 	void *owner, *user; /* for bind; for on_state */
 };
 
-/* Takes the control channel's descriptor over. 0 or a negative errno. */
-int serve_new(struct loop *l, int own_control_fd, const struct serve_source *source,
-	      struct serve **ret, struct err *e) A_NODISCARD;
+/* Takes the control channels' descriptors over; the second may be -1, then there are no datagrams.
+ * 0 or a negative errno. */
+int serve_new(struct loop *l, const int own_control_fds[NETDRV_CHANNELS],
+	      const struct serve_source *source, struct serve **ret, struct err *e) A_NODISCARD;
 /* Closes every socket that is held here. */
 void serve_free(struct serve *s);
 

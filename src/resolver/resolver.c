@@ -28,9 +28,18 @@
 #define TRIM_EVERY_MS	  30000
 #define TRIM_ROWS_AT_ONCE 2000
 
+/* One decoy process's; the first is that of connections, whose life is that of the decoys. */
+struct channel {
+	struct resolver *res;
+	int fd; /* -1: there is none */
+	bool ended;
+	struct loop_io io;
+};
+
+/* Every process is told, and takes what is of its own source. One that is away holds up nobody. */
 struct ack_slot {
 	struct capture_ack ack;
-	bool waiting;
+	bool waiting[RESOLVER_CHANNELS];
 };
 
 /* A capture that came before its turn. */
@@ -44,10 +53,9 @@ struct resolver {
 	const struct conf *conf;
 	struct pool *pool;
 	struct bus_client *bus;
-	int channel;
-	struct loop_io io;
+	struct channel channels[RESOLVER_CHANNELS];
 	char *message;
-	bool stopping, stopped_reading;
+	bool stopping;
 
 	struct linker *linker; /* the store thread's */
 	struct batch_in filling, flight;
@@ -85,20 +93,21 @@ arm(struct resolver *res, struct loop_timer *t, uint64_t delay_ms, loop_timer_fn
 /* -- acknowledgements -- */
 
 static bool
-send_ack(struct resolver *res, const struct capture_ack *ack)
+send_ack(const struct channel *c, const struct capture_ack *ack)
 {
 	unsigned char raw[CAPTURE_ACK_BYTES];
 
 	capture_ack_put(ack, raw);
-	return send(res->channel, raw, sizeof(raw), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ||
-	       errno != EAGAIN;
+	return send(c->fd, raw, sizeof(raw), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno != EAGAIN;
 }
 
 static bool
-acks_waiting(const struct resolver *res)
+acks_waiting(const struct channel *c)
 {
+	const struct resolver *res = c->res;
+
 	for (size_t i = 0; i < ARRAY_LEN(res->acks); i++)
-		if (res->acks[i].waiting)
+		if (res->acks[i].waiting[c - res->channels])
 			return true;
 	return false;
 }
@@ -107,8 +116,10 @@ static void
 send_acks(struct resolver *res)
 {
 	for (size_t i = 0; i < ARRAY_LEN(res->acks); i++)
-		if (res->acks[i].waiting && send_ack(res, &res->acks[i].ack))
-			res->acks[i].waiting = false;
+		for (size_t k = 0; k < RESOLVER_CHANNELS; k++)
+			if (res->acks[i].waiting[k] &&
+			    send_ack(&res->channels[k], &res->acks[i].ack))
+				res->acks[i].waiting[k] = false;
 	watch(res);
 }
 
@@ -121,7 +132,9 @@ queue_ack(struct resolver *res, const struct capture_ack *ack)
 	while (i + 1 < ARRAY_LEN(res->acks) && res->acks[i].ack.source != ack->source)
 		i++;
 	memmove(&res->acks[1], &res->acks[0], i * sizeof(res->acks[0]));
-	res->acks[0] = (struct ack_slot){*ack, true};
+	res->acks[0] = (struct ack_slot){.ack = *ack};
+	for (size_t k = 0; k < RESOLVER_CHANNELS; k++)
+		res->acks[0].waiting[k] = res->channels[k].fd >= 0;
 }
 
 static void ask_again(struct resolver *res);
@@ -305,12 +318,14 @@ on_gather(struct loop_timer *t)
 /* -- the channel -- */
 
 static void
-take_message(struct resolver *res, struct sv message)
+take_message(struct channel *c, struct sv message)
 {
+	struct resolver *res = c->res;
 	struct capture_hello hello;
 
 	if (capture_hello_get(message, &hello) == 0) {
-		report_decoy(res->report, &hello);
+		if (c == &res->channels[0])
+			report_decoy(res->report, &hello);
 		return;
 	}
 	if (batch_add(&res->filling, message, loop_unix_ms(res->loop)) < 0) {
@@ -321,33 +336,34 @@ take_message(struct resolver *res, struct sv message)
 
 /* The channel's other end is the supervisor's too, so it ends only when we are to end. */
 static void
-channel_gone(struct resolver *res, const char *why)
+channel_gone(struct channel *c, const char *why)
 {
 	log_event(LV_WARN, "resolver.channel", KV_S("why", why));
-	res->stopped_reading = true;
-	watch(res);
+	c->ended = true;
+	watch(c->res);
 }
 
 static void
 on_channel(struct loop_io *io, uint32_t events)
 {
-	struct resolver *res = io->user;
+	struct channel *c = io->user;
+	struct resolver *res = c->res;
 	ssize_t n;
 
 	if (events & EPOLLOUT)
 		send_acks(res);
 	for (unsigned i = 0; i < MESSAGES_PER_TURN && res->filling.n < LIMIT_INGEST_ROWS; i++) {
-		n = recv(res->channel, res->message, MESSAGE_BYTES_MAX, MSG_DONTWAIT | MSG_TRUNC);
+		n = recv(c->fd, res->message, MESSAGE_BYTES_MAX, MSG_DONTWAIT | MSG_TRUNC);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
 		if (n <= 0) {
-			channel_gone(res, n < 0 ? strerror(errno) : "closed");
+			channel_gone(c, n < 0 ? strerror(errno) : "closed");
 			return;
 		}
 		if (n > MESSAGE_BYTES_MAX)
 			res->filling.rejected[REJECT_FRAME]++;
 		else
-			take_message(res, (struct sv){res->message, (size_t)n});
+			take_message(c, (struct sv){res->message, (size_t)n});
 	}
 	if (res->filling.n >= LIMIT_INGEST_ROWS)
 		submit(res);
@@ -358,22 +374,36 @@ on_channel(struct loop_io *io, uint32_t events)
 
 /* Read while the batch has room, write while acknowledgements wait. */
 static void
-watch(struct resolver *res)
+watch_channel(struct channel *c)
 {
+	struct resolver *res = c->res;
 	uint32_t events = 0;
 
-	if (res->stopping)
-		return;
-	if (!res->stopped_reading && res->filling.n < LIMIT_INGEST_ROWS)
+	if (!c->ended && res->filling.n < LIMIT_INGEST_ROWS)
 		events |= EPOLLIN;
-	if (acks_waiting(res))
+	if (acks_waiting(c))
 		events |= EPOLLOUT;
 	if (events == 0)
-		loop_io_clear(&res->io);
-	else if (res->io.loop && res->io.events == events)
+		loop_io_clear(&c->io);
+	else if (c->io.loop && c->io.events == events)
 		return;
-	else if (loop_io_set(res->loop, &res->io, res->channel, events, on_channel, res) < 0)
+	else if (loop_io_set(res->loop, &c->io, c->fd, events, on_channel, c) < 0)
 		log_plain(LV_ERR, "resolver.watch");
+}
+
+static void
+watch(struct resolver *res)
+{
+	for (size_t k = 0; k < RESOLVER_CHANNELS && !res->stopping; k++)
+		if (res->channels[k].fd >= 0)
+			watch_channel(&res->channels[k]);
+}
+
+static void
+unwatch(struct resolver *res)
+{
+	for (size_t k = 0; k < RESOLVER_CHANNELS; k++)
+		loop_io_clear(&res->channels[k].io);
 }
 
 /* -- retention -- */
@@ -426,20 +456,24 @@ on_trim(struct loop_timer *t)
 
 int
 resolver_new(struct loop *l, const struct conf *conf, struct pool *pool, struct bus_client *bus,
-	     int own_channel, struct resolver **ret_resolver, struct err *e)
+	     const int own_channels[RESOLVER_CHANNELS], struct resolver **ret_resolver,
+	     struct err *e)
 {
 	struct resolver *res = calloc(1, sizeof(*res));
 	int r;
 
-	if (!res) {
-		(void)close(own_channel);
-		return err_set(e, -ENOMEM, "out of memory");
+	for (size_t k = 0; k < RESOLVER_CHANNELS; k++) {
+		if (res)
+			res->channels[k] = (struct channel){.res = res, .fd = own_channels[k]};
+		else if (own_channels[k] >= 0)
+			(void)close(own_channels[k]);
 	}
+	if (!res)
+		return err_set(e, -ENOMEM, "out of memory");
 	res->loop = l;
 	res->conf = conf;
 	res->pool = pool;
 	res->bus = bus;
-	res->channel = own_channel;
 	res->message = malloc(MESSAGE_BYTES_MAX);
 	r = res->message ? linker_new(NULL, &res->linker) : -ENOMEM;
 	if (r == 0)
@@ -467,7 +501,7 @@ void
 resolver_stop(struct resolver *res)
 {
 	res->stopping = true;
-	loop_io_clear(&res->io);
+	unwatch(res);
 	loop_timer_clear(&res->gather);
 	loop_timer_clear(&res->retry);
 	loop_timer_clear(&res->resend);
@@ -481,7 +515,7 @@ resolver_free(struct resolver *res)
 {
 	if (!res)
 		return;
-	loop_io_clear(&res->io);
+	unwatch(res);
 	loop_timer_clear(&res->gather);
 	loop_timer_clear(&res->retry);
 	loop_timer_clear(&res->resend);
@@ -493,7 +527,9 @@ resolver_free(struct resolver *res)
 	traffic_fini(&res->traffic);
 	report_free(res->report);
 	linker_free(res->linker);
-	(void)close(res->channel);
+	for (size_t k = 0; k < RESOLVER_CHANNELS; k++)
+		if (res->channels[k].fd >= 0)
+			(void)close(res->channels[k].fd);
 	free(res->message);
 	free(res);
 }

@@ -88,15 +88,27 @@ catalog_available(const char *name)
 	return false;
 }
 
-size_t
-catalog_tcp_ports(const char *name, unsigned *ports, size_t max)
+static size_t
+ports_of(const char *name, const char *key, unsigned *ports, size_t max)
 {
-	const json_t *list = json_object_get(catalog_service(name), "tcp_ports"), *port;
+	const json_t *list = json_object_get(catalog_service(name), key), *port;
 	size_t i, n = 0;
 
 	json_array_foreach(list, i, port) if (n < max) ports[n++] =
 		(unsigned)json_integer_value(port);
 	return n;
+}
+
+size_t
+catalog_tcp_ports(const char *name, unsigned *ports, size_t max)
+{
+	return ports_of(name, "tcp_ports", ports, max);
+}
+
+size_t
+catalog_udp_ports(const char *name, unsigned *ports, size_t max)
+{
+	return ports_of(name, "udp_ports", ports, max);
 }
 
 struct check {

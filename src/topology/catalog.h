@@ -23,6 +23,8 @@ const json_t *catalog_archetype(const char *slug);
 bool catalog_available(const char *name);
 /* Fill `ports` with the TCP ports it listens on; returns how many (at most `max`). */
 size_t catalog_tcp_ports(const char *name, unsigned *ports, size_t max);
+/* The same of UDP. */
+size_t catalog_udp_ports(const char *name, unsigned *ports, size_t max);
 
 /* Called for each key that does not pass: text as in contract 5.7 (`<key>: unknown config key`, …).
  */

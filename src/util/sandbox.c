@@ -204,6 +204,9 @@ static const struct rule rules[] = {
 	{SCMP_SYS(getsockopt),
 	 2,
 	 {SCMP_A1_32(SCMP_CMP_EQ, SOL_SOCKET), SCMP_A2_32(SCMP_CMP_EQ, SO_ACCEPTCONN)}},
+	{SCMP_SYS(getsockopt),
+	 2,
+	 {SCMP_A1_32(SCMP_CMP_EQ, SOL_SOCKET), SCMP_A2_32(SCMP_CMP_EQ, SO_TYPE)}},
 	/* memory, never code and never a file */
 	{SCMP_SYS(brk), 0, {{0}}},
 	{SCMP_SYS(munmap), 0, {{0}}},
@@ -229,8 +232,12 @@ static const struct rule rules[] = {
 #endif
 };
 
+/* Besides, for answers to datagrams: they say where they go. */
+static const struct rule datagram_rule = {
+	SCMP_SYS(sendmsg), 1, {SCMP_A2_64(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0)}};
+
 static int
-load_filter(uint32_t otherwise)
+load_filter(uint32_t otherwise, bool datagrams)
 {
 	scmp_filter_ctx ctx = seccomp_init(otherwise);
 	int r = ctx ? 0 : -ENOMEM;
@@ -238,6 +245,9 @@ load_filter(uint32_t otherwise)
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(rules); i++)
 		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, rules[i].nr, rules[i].n,
 					   rules[i].args);
+	if (r == 0 && datagrams)
+		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, datagram_rule.nr, datagram_rule.n,
+					   datagram_rule.args);
 	/* abort() of this very process: an assertion that fails says so before it ends. */
 	if (r == 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
@@ -254,6 +264,7 @@ struct attempt {
 	const char *name;
 	long nr;
 	long args[6];
+	bool connections_only; /* what may be done with datagrams */
 };
 
 static const char nowhere[32];
@@ -268,7 +279,8 @@ static const struct attempt attempts[] = {
 	{"listen", SYS_listen, {-1, 0}},
 	{"shutdown", SYS_shutdown, {-1, SHUT_RDWR}},
 	{"setsockopt", SYS_setsockopt, {-1, SOL_SOCKET, SO_REUSEADDR, 0, 0}},
-	{"sendmsg", SYS_sendmsg, {-1, 0, 0}},
+	{"sendmsg", SYS_sendmsg, {-1, 0, 0}, true},
+	{"sendmsg with fast open", SYS_sendmsg, {-1, 0, MSG_FASTOPEN}, false},
 	{"sendmmsg", SYS_sendmmsg, {-1, 0, 0, 0}},
 	{"sendto with an address", SYS_sendto, {-1, 0, 0, 0, (long)nowhere, sizeof(nowhere)}},
 	{"sendto with fast open", SYS_sendto, {-1, 0, 0, MSG_FASTOPEN, 0, 0}},
@@ -305,13 +317,15 @@ static const struct attempt attempts[] = {
 
 /* In the child: 0 all refused, else the number of the one that was not, from 1. */
 static int
-try_all(void)
+try_all(bool datagrams)
 {
-	if (load_filter(SCMP_ACT_ERRNO(PROBE_ERRNO)) < 0)
+	if (load_filter(SCMP_ACT_ERRNO(PROBE_ERRNO), datagrams) < 0)
 		return PROBE_FAILED;
 	for (size_t i = 0; i < ARRAY_LEN(attempts); i++) {
 		const long *a = attempts[i].args;
 
+		if (datagrams && attempts[i].connections_only)
+			continue;
 		errno = 0;
 		if (syscall(attempts[i].nr, a[0], a[1], a[2], a[3], a[4], a[5]) != -1 ||
 		    errno != PROBE_ERRNO)
@@ -322,23 +336,23 @@ try_all(void)
 
 /* In the child: the filter as it will be must kill. Only returns if it does not. */
 static int
-try_one(void)
+try_one(bool datagrams)
 {
-	if (load_filter(SCMP_ACT_KILL_PROCESS) < 0)
+	if (load_filter(SCMP_ACT_KILL_PROCESS, datagrams) < 0)
 		return PROBE_FAILED;
 	(void)syscall(SYS_socket, AF_INET, SOCK_STREAM, 0);
 	return 1;
 }
 
 static int
-probe(int (*fn)(void), int *ret_status, struct err *e)
+probe(int (*fn)(bool datagrams), bool datagrams, int *ret_status, struct err *e)
 {
 	pid_t pid = fork();
 
 	if (pid < 0)
 		return err_set(e, -errno, "fork: %m");
 	if (pid == 0)
-		_exit(fn());
+		_exit(fn(datagrams));
 	while (waitpid(pid, ret_status, 0) < 0)
 		if (errno != EINTR)
 			return err_set(e, -errno, "waitpid: %m");
@@ -346,10 +360,10 @@ probe(int (*fn)(void), int *ret_status, struct err *e)
 }
 
 static int
-prove(struct err *e)
+prove(bool datagrams, struct err *e)
 {
 	int status = 0;
-	int r = probe(try_all, &status, e);
+	int r = probe(try_all, datagrams, &status, e);
 
 	if (r < 0)
 		return r;
@@ -360,7 +374,7 @@ prove(struct err *e)
 			       attempts[WEXITSTATUS(status) - 1].name);
 	if (!WIFEXITED(status))
 		return err_set(e, -EPERM, "the probe ended by signal %d", WTERMSIG(status));
-	r = probe(try_one, &status, e);
+	r = probe(try_one, datagrams, &status, e);
 	if (r < 0)
 		return r;
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
@@ -369,15 +383,15 @@ prove(struct err *e)
 }
 
 int
-sandbox_seal(struct err *e)
+sandbox_seal(bool datagrams, struct err *e)
 {
 	const struct rlimit none = {0, 0};
-	int r = prove(e);
+	int r = prove(datagrams, e);
 
 	if (r < 0)
 		return r;
 	if (setrlimit(RLIMIT_NPROC, &none) < 0)
 		return err_set(e, -errno, "setrlimit: %m");
-	r = load_filter(SCMP_ACT_KILL_PROCESS);
+	r = load_filter(SCMP_ACT_KILL_PROCESS, datagrams);
 	return r < 0 ? err_set(e, r, "seccomp: %s", strerror(-r)) : 0;
 }

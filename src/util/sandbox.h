@@ -35,8 +35,9 @@ int sandbox_enter(const char *user, struct sandbox_report *ret, struct err *e) A
 /*
  * From here on only the system calls of a server on inherited sockets work, see sandbox.c; any
  * other one kills the process. Before, a forked copy proves it: it closes the same filter behind
- * it and tries each forbidden call. 0; -EPERM when one of them got through, with its name.
+ * it and tries each forbidden call. With `datagrams` messages may be sent to an address, too: for a
+ * process whose sockets a firewall watches. 0; -EPERM when one of them got through, with its name.
  */
-int sandbox_seal(struct err *e) A_NODISCARD;
+int sandbox_seal(bool datagrams, struct err *e) A_NODISCARD;
 
 #endif

@@ -11,7 +11,7 @@ import { Viewer } from './lib/sse.mjs';
 import { Suite, eventually } from './lib/suite.mjs';
 
 const ROUNDS = process.env.DECNET_SOAK ? 120 : 10;
-const PROCESSES = ['decnet-bus', 'decnet-decoy', 'decnet-resolver', 'decnet-mutator', 'decnet-api'];
+const PROCESSES = ['decnet-bus', 'decnet-decoy', 'decnet-decoy --udp', 'decnet-resolver', 'decnet-mutator', 'decnet-api'];
 
 let suite, api, topology;
 

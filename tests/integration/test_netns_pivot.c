@@ -352,7 +352,7 @@ attempt(const struct way *way, bool sealed)
 		struct err e = {0};
 
 		if (sealed &&
-		    (sandbox_enter("decnet-decoy", &report, &e) < 0 || sandbox_seal(&e) < 0))
+		    (sandbox_enter("decnet-decoy", &report, &e) < 0 || sandbox_seal(false, &e) < 0))
 			_exit(3);
 		if (!sealed && unshare(CLONE_NEWNET) < 0)
 			_exit(4);

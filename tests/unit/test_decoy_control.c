@@ -83,9 +83,9 @@ refused(void **state)
 		{SV(OPEN_HEAD "\"service\":\"http\",\"hostname\":\"h\",\"proto\":\"tcp\","
 			      "\"seed\":\"0011223344556x77\"}"),
 		 7, "seed: malformed"},
-		{SV(OPEN_HEAD "\"service\":\"http\",\"hostname\":\"h\",\"proto\":\"udp\","
+		{SV(OPEN_HEAD "\"service\":\"http\",\"hostname\":\"h\",\"proto\":\"sctp\","
 			      "\"seed\":\"0011223344556677\"}"),
-		 7, "proto: only tcp"},
+		 7, "proto: only tcp and udp"},
 		{SV(OPEN_HEAD "\"service\":\"http\",\"hostname\":\"h\",\"proto\":\"tcp\","
 			      "\"seed\":\"0011223344556677\",\"port\":65536}"),
 		 7, "port: malformed"},

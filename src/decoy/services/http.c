@@ -515,6 +515,7 @@ http_input(void *state, struct decoy_io *io, struct sv in, size_t *ret_used)
 
 const struct decoy_service decoy_service_http = {
 	.name = "http",
+	.transports = DECOY_TCP,
 	.idle_ms = 60 * 1000,
 	.life_ms = 3600 * 1000,
 	.config_size = sizeof(struct http_config),

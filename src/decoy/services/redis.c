@@ -367,6 +367,7 @@ redis_input(void *state, struct decoy_io *io, struct sv in, size_t *ret_used)
 
 const struct decoy_service decoy_service_redis = {
 	.name = "redis",
+	.transports = DECOY_TCP,
 	.idle_ms = 300 * 1000,
 	.life_ms = 3600 * 1000,
 	.config_size = sizeof(struct redis_config),

@@ -308,6 +308,7 @@ telnet_stop(void *state, struct decoy_io *io)
 
 const struct decoy_service decoy_service_telnet = {
 	.name = "telnet",
+	.transports = DECOY_TCP,
 	.idle_ms = 180 * 1000,
 	.life_ms = 3600 * 1000,
 	.config_size = sizeof(struct telnet_config),

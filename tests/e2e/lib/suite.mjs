@@ -41,7 +41,7 @@ export async function eventually(what, check, deadlineMs = 15000) {
   }
 }
 
-/** Children of a process: [{pid, name}]. */
+/** Children of a process: [{pid, name}], the name with what it was started with. */
 export function children(pid) {
   const found = [];
   for (const entry of readdirSync('/proc')) {
@@ -49,7 +49,8 @@ export function children(pid) {
     try {
       const stat = readFileSync(`/proc/${entry}/stat`, 'utf8');
       const after = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      const name = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')[0].split('/').pop();
+      const [program, ...args] = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0').filter(Boolean);
+      const name = [program.split('/').pop(), ...args].join(' ');
       if (Number(after[1]) === pid && after[0] !== 'Z') found.push({ pid: Number(entry), name });
     } catch {
       // It ended while we looked.
