@@ -39,6 +39,7 @@ class Broker {
       await this.exited;
     }
     rmSync(this.dir, { recursive: true, force: true });
+    if (/Sanitizer|runtime error: /.test(this.log)) throw new Error(this.log);
   }
 }
 

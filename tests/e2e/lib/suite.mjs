@@ -123,5 +123,8 @@ export class Suite {
       clearTimeout(timer);
     }
     rmSync(this.dir, { recursive: true, force: true });
+    // A process that a sanitizer has ended is started again, and nobody would notice.
+    const report = /^.*(?:AddressSanitizer|LeakSanitizer|runtime error: ).*$/m.exec(this.log);
+    if (report) throw new Error(`${report[0]}\n${this.log.slice(report.index, report.index + 4000)}`);
   }
 }
