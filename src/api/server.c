@@ -298,15 +298,35 @@ run_job(struct pool_job *job, void *thread_state)
 static void done_job(struct pool_job *job);
 
 static void
+on_call(struct loop_timer *t)
+{
+	const struct api_worker *w = t->user;
+
+	pool_call(w->state->pool);
+}
+
+static void
 submit(struct call *c)
 {
 	struct api_state *state = c->state;
+	struct api_worker *w = c->worker;
+	int r;
 	/* A burst of logins must not keep readers and streams waiting. */
 	struct pool *pool = call_hashes(c->match.index) ? state->hash_pool : state->pool;
 
 	c->job = (struct pool_job){.run = run_job, .done = done_job, .user = c};
-	if (pool_submit_to(pool, &c->job, c->worker->inbox) < 0)
+	if (pool == state->hash_pool)
+		r = pool_submit_to(pool, &c->job, w->inbox);
+	else
+		r = pool_submit_quietly(pool, &c->job, w->inbox);
+	if (r < 0) {
 		busy(c);
+		return;
+	}
+	/* Who is called at the first job takes the processor from us before there is a second. */
+	if (pool == state->pool && !w->call.loop &&
+	    loop_timer_set(w->loop, &w->call, 0, on_call, w) < 0)
+		pool_call(pool);
 }
 
 static void

@@ -60,6 +60,7 @@ struct api_worker {
 	struct list parked; /* those of them that wait (api_again) */
 	bool stopping;
 	struct loop_timer stop_look;
+	struct loop_timer call; /* of a store thread, at the end of the turn */
 	uint64_t stop_by_ms;
 
 	/* relay.c's. */

@@ -173,9 +173,8 @@ pool_new(struct loop *l, unsigned threads, unsigned queue_max, const struct pool
 }
 
 int
-pool_submit_to(struct pool *p, struct pool_job *job, struct inbox *to)
+pool_submit_quietly(struct pool *p, struct pool_job *job, struct inbox *to)
 {
-	bool call = false;
 	int r = 0;
 
 	job->to = to;
@@ -186,11 +185,30 @@ pool_submit_to(struct pool *p, struct pool_job *job, struct inbox *to)
 		r = -EBUSY;
 	} else {
 		queue_push(&p->todo, job);
-		call = call_one(p);
 	}
+	(void)pthread_mutex_unlock(&p->lock);
+	return r;
+}
+
+void
+pool_call(struct pool *p)
+{
+	bool call;
+
+	(void)pthread_mutex_lock(&p->lock);
+	call = call_one(p);
 	(void)pthread_mutex_unlock(&p->lock);
 	if (call)
 		(void)pthread_cond_signal(&p->work);
+}
+
+int
+pool_submit_to(struct pool *p, struct pool_job *job, struct inbox *to)
+{
+	int r = pool_submit_quietly(p, job, to);
+
+	if (r == 0)
+		pool_call(p);
 	return r;
 }
 

@@ -49,6 +49,10 @@ int pool_new(struct loop *l, unsigned threads, unsigned queue_max, const struct 
 int pool_submit(struct pool *p, struct pool_job *job) A_NODISCARD;
 /* The same from another thread, with `done` on the loop that serves `to`. */
 int pool_submit_to(struct pool *p, struct pool_job *job, struct inbox *to) A_NODISCARD;
+/* The same, but no thread is called for it: pool_call does that, once for all jobs of a turn. A
+ * thread that has work anyway may take it at once. */
+int pool_submit_quietly(struct pool *p, struct pool_job *job, struct inbox *to) A_NODISCARD;
+void pool_call(struct pool *p);
 unsigned pool_depth(struct pool *p);
 uint64_t pool_refused(struct pool *p);
 /*

@@ -214,6 +214,65 @@ a_thread_with_its_own_table_is_answered(void **state)
 	loop_free(l);
 }
 
+struct quiet {
+	struct pool_job job;
+	unsigned *done;
+};
+
+static void
+run_nothing(struct pool_job *job, void *thread_state)
+{
+	(void)job;
+	(void)thread_state;
+}
+
+static void
+count_done(struct pool_job *job)
+{
+	const struct quiet *q = job->user;
+
+	(*q->done)++;
+}
+
+static void
+jobs_that_came_quietly_are_done_after_one_call(void **state)
+{
+	const struct pool_ops ops = {0};
+	struct inbox *inbox = NULL;
+	struct pool *pool = NULL;
+	struct quiet jobs[8];
+	struct loop *l = NULL;
+	unsigned done = 0;
+
+	(void)state;
+	assert_int_equal(loop_new(&l, NULL), 0);
+	assert_int_equal(pool_new(l, 3, 8, &ops, &pool, NULL), 0);
+	assert_int_equal(inbox_new(&inbox, NULL), 0);
+	assert_int_equal(inbox_serve(inbox, l), 0);
+	for (unsigned round = 1; round <= 2; round++) {
+		for (unsigned i = 0; i < ARRAY_LEN(jobs); i++) {
+			jobs[i] = (struct quiet){
+				.job = {.run = run_nothing, .done = count_done, .user = &jobs[i]},
+				.done = &done};
+			assert_int_equal(pool_submit_quietly(pool, &jobs[i].job, inbox), 0);
+		}
+		/* The second time nobody is called, but the end. */
+		if (round == 2)
+			break;
+		pool_call(pool);
+		while (done < ARRAY_LEN(jobs))
+			assert_int_equal(loop_turn(l, 10000), 0);
+	}
+	pool_stop(pool);
+	inbox_run(inbox);
+	assert_int_equal(done, 2 * ARRAY_LEN(jobs));
+	assert_int_equal(pool_submit_quietly(pool, &jobs[0].job, inbox), -EBUSY);
+	pool_free(pool);
+	inbox_leave(inbox);
+	inbox_free(inbox);
+	loop_free(l);
+}
+
 int
 main(void)
 {
@@ -221,6 +280,7 @@ main(void)
 		cmocka_unit_test(each_sender_is_heard_in_order),
 		cmocka_unit_test(an_item_that_comes_back_waits_for_the_next_turn),
 		cmocka_unit_test(a_thread_with_its_own_table_is_answered),
+		cmocka_unit_test(jobs_that_came_quietly_are_done_after_one_call),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
