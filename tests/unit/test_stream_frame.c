@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -189,6 +191,52 @@ slots_are_counted(void **state)
 	slots_free(s);
 }
 
+#define TAKERS 4
+#define ROUNDS 20000
+#define CAP    3
+
+static atomic_uint holders, worst;
+
+static void *
+take_and_drop(void *user)
+{
+	struct slots *s = user;
+	struct slot *slot;
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		unsigned now, most;
+
+		if (slot_take(s, "u1", CAP, &slot) < 0)
+			continue;
+		now = atomic_fetch_add(&holders, 1) + 1;
+		most = atomic_load(&worst);
+		while (now > most && !atomic_compare_exchange_weak(&worst, &most, now))
+			;
+		atomic_fetch_sub(&holders, 1);
+		slot_drop(slot);
+	}
+	return NULL;
+}
+
+static void
+slots_are_one_table_for_all_threads(void **state)
+{
+	pthread_t id[TAKERS];
+	struct slots *s;
+
+	(void)state;
+	assert_int_equal(slots_new(&s), 0);
+	for (unsigned i = 0; i < TAKERS; i++)
+		assert_int_equal(pthread_create(&id[i], NULL, take_and_drop, s), 0);
+	for (unsigned i = 0; i < TAKERS; i++)
+		assert_int_equal(pthread_join(id[i], NULL), 0);
+	assert_in_range(atomic_load(&worst), 1, CAP);
+	assert_int_equal(slots_all(s), 0);
+	assert_int_equal(slots_held(s, "u1"), 0);
+	slots_free(s);
+	slots_free(NULL);
+}
+
 int
 main(void)
 {
@@ -198,6 +246,7 @@ main(void)
 		cmocka_unit_test(nothing_becomes_two_lines),
 		cmocka_unit_test(ring_keeps_its_ceilings),
 		cmocka_unit_test(slots_are_counted),
+		cmocka_unit_test(slots_are_one_table_for_all_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
