@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The loop side of the mutator: finding work, carrying it through its steps, reconciling. */
 #include "mutator/mutator.h"
+#include "mutator/address.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -53,6 +54,7 @@ struct task {
 	struct work work;
 	int r;
 	bool undo_failed, undoing;
+	bool kept; /* done and stored: its addresses stay */
 	char why[256];
 	struct loop_timer retry;
 	struct trace_span *span; /* or NULL */
@@ -74,6 +76,7 @@ struct mutator {
 	char **actual;
 	size_t nactual;
 	bool reconciling;
+	size_t remnants; /* of our former life, being closed before the first claim */
 	uint64_t started_ms;
 	int64_t helper; /* process id of the driver's privileged half, 0 while it does not answer */
 	uint64_t helper_ms;
@@ -157,6 +160,8 @@ task_end(struct task *t)
 {
 	struct mutator *m = t->m;
 
+	if (!t->kept && t->work.kind != WORK_RECONCILE)
+		address_release(t->m->driver, &t->work);
 	list_unlink(&t->link);
 	loop_timer_clear(&t->retry);
 	m->ntasks--;
@@ -230,6 +235,7 @@ on_finished(struct job *job)
 		finish_later(t);
 		return;
 	}
+	t->kept = t->r == 0;
 	if (t->r == 0)
 		for (size_t i = 0; m->driver->ops->release && i < t->work.ngone; i++)
 			m->driver->ops->release(m->driver, t->work.gone[i]);
@@ -259,29 +265,6 @@ on_ran(void *user, int r, const char *why, bool undo_failed)
 		log_event(LV_WARN, "mutator.driver", KV_S("topology", t->work.topology_id),
 			  KV_S("why", why));
 	submit(t->m, job_new(t->m, JOB_FINISH, t));
-}
-
-static int
-assign_addresses(struct task *t)
-{
-	struct netdrv *d = t->m->driver;
-
-	for (size_t i = 0; i < t->work.ndeckies; i++) {
-		struct work_decky *decky = &t->work.deckies[i];
-		int r;
-
-		/* Where there are LANs, their addresses are the deckies'. */
-		if (!d->ops->assign) {
-			memcpy(decky->address, decky->home_ip, sizeof(decky->home_ip));
-			continue;
-		}
-		if (decky->address[0] && d->ops->adopt(d, decky->uuid, decky->address) == 0)
-			continue;
-		r = d->ops->assign(d, decky->uuid, decky->address);
-		if (r < 0)
-			return r;
-	}
-	return 0;
 }
 
 static bool
@@ -335,11 +318,14 @@ on_prepared(struct job *job)
 	if (job->r < 0)
 		log_event(LV_ERR, "mutator.store", KV_S("topology", t->work.topology_id),
 			  KV_S("why", err_text(&job->e)));
+	/* A claimed op that was refused: what a former claim of it opened must go. */
+	if (job->r == 0 && t->work.kind == WORK_MUTATION && t->work.mutation_id[0])
+		start_reconcile_of(t->m, &t->work);
 	if (job->r <= 0) {
 		task_end(t);
 		return;
 	}
-	r = assign_addresses(t);
+	r = address_assign(t->m->driver, &t->work);
 	if (r < 0) {
 		on_ran(t, r,
 		       r == -EADDRNOTAVAIL ? "no address is left in 127.100.0.0/16" : strerror(-r),
@@ -393,6 +379,47 @@ on_found(struct job *job)
 }
 
 static void
+begin(struct mutator *m)
+{
+	m->remnants = 0;
+	if (m->started)
+		return;
+	m->started = true;
+	mutator_wake(m);
+	mutator_decoy_up(m);
+}
+
+static void
+on_remnant_closed(void *user, int r, const char *why)
+{
+	struct mutator *m = user;
+
+	if (r < 0)
+		log_event(LV_WARN, "mutator.remnant", KV_S("why", why));
+	if (m->remnants && --m->remnants == 0)
+		begin(m);
+}
+
+/*
+ * What the decoy process has and no live topology wants was opened for an op or a deploy that our
+ * former life did not end. It goes before anything is claimed: the same op, begun anew, wants the
+ * same addresses.
+ */
+static void
+close_remnants(struct mutator *m, const struct run_plan *wanted)
+{
+	/* One more than there are, so that none that ends at once ends the waiting. */
+	m->remnants = 1;
+	for (size_t i = 0; i < m->nactual; i++) {
+		if (run_wants(wanted, m->actual[i]))
+			continue;
+		m->remnants++;
+		m->driver->ops->close(m->driver, m->actual[i], on_remnant_closed, m);
+	}
+	on_remnant_closed(m, 0, NULL);
+}
+
+static void
 on_started(struct job *job)
 {
 	struct mutator *m = job->m;
@@ -415,9 +442,7 @@ on_started(struct job *job)
 		if (is_actual(m, job->inventory.wanted.v[i].listener.id) &&
 		    m->driver->ops->learn(m->driver, &job->inventory.wanted.v[i].listener) < 0)
 			log_plain(LV_ERR, "mutator.memory");
-	m->started = true;
-	mutator_wake(m);
-	mutator_decoy_up(m);
+	close_remnants(m, &job->inventory.wanted);
 }
 
 static void
@@ -508,7 +533,7 @@ mutator_wake(struct mutator *m)
 static void
 start_reconcile_of(struct mutator *m, const struct work *after)
 {
-	struct work w = {.kind = WORK_RECONCILE, .after_op = true};
+	struct work w = {.kind = WORK_RECONCILE};
 	struct task *t = calloc(1, sizeof(*t));
 
 	if (!t)
@@ -619,7 +644,11 @@ on_listed(void *user, int r, const char *const *ids, size_t n)
 			m->nactual++;
 	if (!m->started) {
 		m->reconciling = false;
-		submit(m, job_new(m, JOB_START, NULL));
+		/* A decoy that came back while remnants were being closed has none of them. */
+		if (m->remnants)
+			begin(m);
+		else
+			submit(m, job_new(m, JOB_START, NULL));
 		return;
 	}
 	job = m->stopping ? NULL : find_job(m, JOB_FIND_RECONCILE);

@@ -67,8 +67,8 @@ run_plan_fini(struct run_plan *p)
 	*p = (struct run_plan){0};
 }
 
-static bool
-is_wanted(const struct run_plan *wanted, const char *id)
+bool
+run_wants(const struct run_plan *wanted, const char *id)
 {
 	for (size_t i = 0; i < wanted->n; i++)
 		if (strcmp(wanted->v[i].listener.id, id) == 0)
@@ -86,7 +86,7 @@ run_plan_mend(const struct netdrv *driver, const struct run_plan *wanted, const 
 	for (size_t i = 0; r == 0 && i < nactual; i++) {
 		struct netdrv_listener extra = {0};
 
-		if (strncmp(actual[i], topology_id, prefix) != 0 || is_wanted(wanted, actual[i]))
+		if (strncmp(actual[i], topology_id, prefix) != 0 || run_wants(wanted, actual[i]))
 			continue;
 		(void)sv_copy(sv_from(actual[i]), extra.id, sizeof(extra.id));
 		r = run_plan_add(plan, RUN_CLOSE, &extra);

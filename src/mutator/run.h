@@ -55,4 +55,7 @@ void run_start(struct netdrv *driver, const struct run_plan *plan, run_done_fn *
 /* The inverse of a plan that was carried out. */
 void run_undo(struct netdrv *driver, const struct run_plan *plan, run_done_fn *done, void *user);
 
+/* Whether the listener with this id is among the wanted ones. */
+bool run_wants(const struct run_plan *wanted, const char *id);
+
 #endif

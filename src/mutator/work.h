@@ -28,6 +28,7 @@ struct work_decky {
 	char home_ip[TOPO_IP_SIZE];	   /* on its home LAN, "" when it has none */
 	char address[NETDRV_ADDRESS_SIZE]; /* as stored, "" when it has none; the loop fills it in
 					      from the driver */
+	bool given;			   /* by the loop: the address is new */
 };
 
 struct work {
@@ -40,7 +41,6 @@ struct work {
 	size_t ndeckies;
 	char (*gone)[ID_UUID_SIZE]; /* deckies whose addresses are free once this has succeeded */
 	size_t ngone;
-	bool after_op;				/* reconcile: an op has just been applied */
 	char mutation_id[ID_UUID_SIZE], op[32]; /* mutation: what was claimed, else "" */
 	int attempt;
 	struct work_detail *detail;

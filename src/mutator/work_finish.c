@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "mutator/work_detail.h"
+#include "store/mutation.h"
 #include "store/topology.h"
+#include "util/clock.h"
 #include "util/json.h"
 
 /* The reason of a status event that reconcile made: only then does mending it lead back. */
@@ -259,6 +261,25 @@ degraded_by_reconcile(struct db *db, const struct topo *t, struct err *e)
 	return r;
 }
 
+/* Whether an op has been applied since the topology was degraded. */
+static int
+applied_since(struct db *db, const struct topo *t, struct err *e)
+{
+	json_t *rows = NULL;
+	const char *at;
+	char since[CLOCK_ISO_SIZE];
+	/* Ops are applied in order, so the newest of them is the last one. */
+	int r = mutation_list(db, t->id, "applied", 1, 0, &rows, e);
+
+	if (r < 0)
+		return r;
+	at = json_get_text(json_array_get(rows, 0), "applied_at");
+	clock_iso(t->status_changed_ms, since);
+	r = at && strcmp(at, since) >= 0;
+	json_decref(rows);
+	return r;
+}
+
 static int
 finish_reconcile(struct db *db, const struct work_context *cx, struct work *w, int r,
 		 const char *why, uint64_t now_ms, struct err *e)
@@ -282,11 +303,15 @@ finish_reconcile(struct db *db, const struct work_context *cx, struct work *w, i
 	if (q == 0)
 		q = store_deckies(db, stored, after, now_ms, e);
 	if (q == 0 && stored->status == TOPO_DEGRADED) {
-		q = w->after_op && w->differences == 0 ? 1 : degraded_by_reconcile(db, stored, e);
+		const char *reason = "recovered";
+
+		q = w->differences == 0 ? applied_since(db, stored, e) : 0;
+		if (q == 0) {
+			reason = RECONCILE_REASON "mended";
+			q = degraded_by_reconcile(db, stored, e);
+		}
 		if (q > 0)
-			q = topology_set_status(
-				db, after, TOPO_ACTIVE,
-				w->after_op ? "recovered" : RECONCILE_REASON "mended", now_ms, e);
+			q = topology_set_status(db, after, TOPO_ACTIVE, reason, now_ms, e);
 	}
 out:
 	topo_free(stored);
