@@ -12,6 +12,7 @@
 #include "bus/event.h"
 #include "bus/topic.h"
 #include "cli/command.h"
+#include "cli/term.h"
 #include "util/clock.h"
 #include "util/conf.h"
 #include "util/id.h"
@@ -66,7 +67,7 @@ print_message(const struct session *s, struct sv subject, struct sv payload)
 	char *text;
 
 	if (!s->cli->json) {
-		(void)printf("%.*s %.*s\n", (int)subject.n, subject.p, (int)payload.n, payload.p);
+		term_printf("%.*s %.*s\n", (int)subject.n, subject.p, (int)payload.n, payload.p);
 		(void)fflush(stdout);
 		return;
 	}
@@ -74,7 +75,7 @@ print_message(const struct session *s, struct sv subject, struct sv payload)
 		data = json_view(payload);
 	line = json_pack("{s:o,s:o}", "subject", json_view(subject), "data", data);
 	text = json_text(line);
-	(void)printf("%s\n", text ? text : "{}");
+	term_printf("%s\n", text ? text : "{}");
 	(void)fflush(stdout);
 	free(text);
 	json_decref(line);

@@ -9,6 +9,7 @@
 #include "cli/child.h"
 #include "cli/command.h"
 #include "cli/rest.h"
+#include "cli/term.h"
 #include "util/buf.h"
 #include "util/json.h"
 
@@ -95,7 +96,7 @@ print_list(const json_t *row, const char *key)
 	if (json_array_size(list) == 0)
 		return;
 	(void)printf("  %-20s", key);
-	json_array_foreach(list, i, value)(void) printf(" %s", json_string_value(value));
+	json_array_foreach(list, i, value) term_printf(" %s", json_string_value(value));
 	(void)printf("\n");
 }
 
@@ -115,7 +116,7 @@ cmd_identity_show(struct cli *c)
 		for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 			print_list(a.json, lists[i]);
 		if (json_get_text(a.json, "notes"))
-			(void)printf("%s\n", json_get_text(a.json, "notes"));
+			term_printf("%s\n", json_get_text(a.json, "notes"));
 	}
 	rest_fini(&a);
 	return code;
@@ -150,8 +151,8 @@ print_evidence(const json_t *row)
 
 	if (json_is_number(weight))
 		(void)snprintf(bits, sizeof(bits), "%+6.2f", json_number_value(weight));
-	(void)printf("%s  %-10s %s  %s  %s\n", bits, text_of(row, "signal"), text_of(row, "a"),
-		     text_of(row, "b"), text_of(row, "value"));
+	term_printf("%s  %-10s %s  %s  %s\n", bits, text_of(row, "signal"), text_of(row, "a"),
+		    text_of(row, "b"), text_of(row, "value"));
 }
 
 int

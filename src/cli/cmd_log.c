@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/follow.h"
 #include "cli/rest.h"
+#include "cli/term.h"
 #include "util/buf.h"
 #include "util/json.h"
 
@@ -25,8 +26,7 @@ print_row(const json_t *row)
 {
 	const char *line = json_get_text(row, "raw_line");
 
-	/* The line has no control characters: the server escapes them. */
-	(void)printf("%s\n", line ? line : "");
+	term_printf("%s\n", line ? line : "");
 }
 
 /* The filter as a query string; `path` has none yet. 0 or a negative errno. */

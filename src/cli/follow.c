@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli/rest.h"
+#include "cli/term.h"
 #include "util/json.h"
 
 #define FRAME_MAX 67108864u
@@ -41,12 +42,12 @@ follow_print(struct follow *w, const struct follow_frame *f)
 				 f->id.n ? json_integer((json_int_t)w->last_id) : json_null(),
 				 "event", json_view(f->event), "data", data);
 		text = json_text(line);
-		(void)printf("%s\n", text ? text : "{}");
+		term_printf("%s\n", text ? text : "{}");
 		free(text);
 		json_decref(line);
 	} else {
-		(void)printf("%-8.*s %-28.*s %.*s\n", (int)f->id.n, f->id.p ? f->id.p : "",
-			     (int)f->event.n, f->event.p, (int)f->data.n, f->data.p);
+		term_printf("%-8.*s %-28.*s %.*s\n", (int)f->id.n, f->id.p ? f->id.p : "",
+			    (int)f->event.n, f->event.p, (int)f->data.n, f->data.p);
 	}
 	(void)fflush(stdout);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/term.h"
 #include "util/buf.h"
 #include "util/clock.h"
 #include "util/file.h"
@@ -222,7 +223,7 @@ rest_do(const struct cli *c, const char *method, const char *path, const json_t 
 		return code;
 	}
 	if (c->json && a.text && *a.text)
-		(void)printf("%s\n", a.text);
+		term_printf("%s\n", a.text);
 	*ret_answer = a;
 	return 0;
 }
@@ -314,7 +315,7 @@ rest_print(const json_t *value)
 {
 	char *text = json_text(value);
 
-	(void)printf("%s\n", text ? text : "null");
+	term_printf("%s\n", text ? text : "null");
 	free(text);
 }
 
