@@ -40,7 +40,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	identity_features_init(&f);
 	identity_features_command(&f, &secret, line);
 	check(&f);
-	(void)identity_features_read(line, &f);
+	if (identity_features_read(line, &f) == 0)
+		check(&f);
 	if (record_parse(line, &r, NULL) == 0) {
 		record_features(&r, &secret, &f);
 		check(&f);
