@@ -13,10 +13,15 @@ static const double conflict_below = .15, at_home = .5;
 enum { GROUP_MIN = 3 };
 
 struct edge {
-	uint64_t lo, hi; /* hashes of the ends */
-	uint32_t a, b;	 /* places in the cut */
+	uint32_t a, b; /* places in the cut, a < b */
 	uint16_t score;
 	uint16_t flags;
+};
+
+/* Places in the cut go by hash, so that edges are ordered by them. */
+struct place {
+	uint64_t hash;
+	uint32_t row;
 };
 
 /* How many rows of a group have a stack value. */
@@ -39,8 +44,8 @@ struct cut {
 	size_t n;
 	struct group *groups;
 	struct tally *tallies;
-	struct edge *edges, *refused;
-	size_t nedges, cedges, nrefused;
+	struct edge *edges, *other, *refused; /* other: room for sorting */
+	size_t nedges, nrefused;
 	struct bridge *bridges;
 };
 
@@ -178,39 +183,110 @@ unite(struct cut *c, uint32_t x, uint32_t y)
 }
 
 static int
-by_strength(const void *x, const void *y)
+by_strength(const struct edge *a, const struct edge *b)
 {
-	const struct edge *a = x, *b = y;
-
 	if (a->score != b->score)
 		return a->score < b->score ? 1 : -1;
-	if (a->lo != b->lo)
-		return a->lo < b->lo ? -1 : 1;
-	return a->hi < b->hi ? -1 : a->hi > b->hi;
+	if (a->a != b->a)
+		return a->a < b->a ? -1 : 1;
+	return a->b < b->b ? -1 : a->b > b->b;
 }
 
 static int
-add_edges(struct cut *c, uint32_t x)
+by_hash(const void *x, const void *y)
 {
-	const struct row *r = row_at(c, x);
+	const struct place *a = x, *b = y;
 
-	for (uint32_t i = 0; i < r->nhalves; i++) {
-		const struct row *o = &c->e->rows[r->halves[i].other];
-		struct edge *g;
+	return a->hash < b->hash ? -1 : a->hash > b->hash;
+}
 
-		if (o->hash < r->hash || (o->hash == r->hash && o < r))
-			continue;
-		if (table_grow((void **)&c->edges, &c->cedges, c->nedges + 1, sizeof(*c->edges)) <
-		    0)
-			return -ENOMEM;
-		g = &c->edges[c->nedges++];
-		*g = (struct edge){.lo = r->hash,
-				   .hi = o->hash,
-				   .a = x,
-				   .b = o->part,
-				   .score = r->halves[i].score,
-				   .flags = r->halves[i].flags};
+/* The members of the component by hash; `part` is the place of each for now. */
+static int
+place_rows(struct identity_engine *e, uint32_t comp)
+{
+	const struct comp *k = &e->comps[comp];
+	struct place *v = malloc(k->size * sizeof(*v));
+	uint32_t row = k->head;
+	size_t n = 0;
+	int r = v ? 0 : -ENOMEM;
+
+	if (r == 0)
+		do {
+			v[n++] = (struct place){e->rows[row].hash, row};
+			row = e->rows[row].next;
+		} while (row != k->head);
+	if (n > 1)
+		qsort(v, n, sizeof(*v), by_hash);
+	e->group.n = 0;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		e->rows[v[i].row].part = (uint32_t)i;
+		r = list_push(&e->group, v[i].row);
 	}
+	free(v);
+	return r;
+}
+
+/* By the end of larger hash. */
+static void
+list_edges(struct cut *c)
+{
+	for (size_t x = 0; x < c->n; x++) {
+		const struct row *r = row_at(c, (uint32_t)x);
+
+		for (uint32_t i = 0; i < r->nhalves; i++) {
+			uint32_t other = c->e->rows[r->halves[i].other].part;
+
+			if (other < x)
+				c->edges[c->nedges++] = (struct edge){.a = other,
+								      .b = (uint32_t)x,
+								      .score = r->halves[i].score,
+								      .flags = r->halves[i].flags};
+		}
+	}
+}
+
+enum sort_key { BY_LOWER, BY_SCORE_LOW, BY_SCORE_HIGH };
+
+/* Larger scores come first. */
+static uint32_t
+digit(const struct edge *g, enum sort_key key)
+{
+	uint32_t rest = (uint32_t)UINT16_MAX - g->score;
+
+	return key == BY_LOWER ? g->a : key == BY_SCORE_LOW ? rest & 0xff : rest >> 8;
+}
+
+/* One stable pass; `counts` has room for every digit and one more. */
+static void
+sort_pass(struct cut *c, enum sort_key key, uint32_t *counts, size_t digits)
+{
+	struct edge *sorted = c->other;
+
+	memset(counts, 0, (digits + 1) * sizeof(*counts));
+	for (size_t i = 0; i < c->nedges; i++)
+		counts[digit(&c->edges[i], key) + 1]++;
+	for (size_t i = 1; i <= digits; i++)
+		counts[i] += counts[i - 1];
+	for (size_t i = 0; i < c->nedges; i++)
+		sorted[counts[digit(&c->edges[i], key)]++] = c->edges[i];
+	c->other = c->edges;
+	c->edges = sorted;
+}
+
+/* Strongest first, then by the hashes of both ends. */
+static int
+sort_edges(struct cut *c)
+{
+	size_t digits = c->n > 256 ? c->n : 256;
+	uint32_t *counts = malloc((digits + 1) * sizeof(*counts));
+
+	if (!counts)
+		return -ENOMEM;
+	list_edges(c);
+	sort_pass(c, BY_LOWER, counts, c->n);
+	sort_pass(c, BY_SCORE_LOW, counts, 256);
+	sort_pass(c, BY_SCORE_HIGH, counts, 256);
+	free(counts);
 	return 0;
 }
 
@@ -237,26 +313,20 @@ start_group(struct cut *c, uint32_t x)
 static int
 prepare(struct cut *c)
 {
-	struct identity_engine *e = c->e;
+	size_t halves = 0;
 
+	for (size_t i = 0; i < c->n; i++)
+		halves += row_at(c, (uint32_t)i)->nhalves;
 	c->groups = malloc(c->n * sizeof(*c->groups));
 	c->tallies = malloc(2 * c->n * sizeof(*c->tallies));
-	if (!c->groups || !c->tallies)
+	c->edges = malloc((halves / 2 + 1) * sizeof(*c->edges));
+	c->other = malloc((halves / 2 + 1) * sizeof(*c->other));
+	c->refused = malloc((halves / 2 + 1) * sizeof(*c->refused));
+	if (!c->groups || !c->tallies || !c->edges || !c->other || !c->refused)
 		return -ENOMEM;
 	for (size_t i = 0; i < c->n; i++)
-		e->rows[c->rows[i]].part = (uint32_t)i;
-	for (size_t i = 0; i < c->n; i++) {
 		start_group(c, (uint32_t)i);
-		if (add_edges(c, (uint32_t)i) < 0)
-			return -ENOMEM;
-	}
-	c->refused = malloc((c->nedges + 1) * sizeof(*c->refused));
-	c->bridges = malloc((c->nedges + 1) * sizeof(*c->bridges));
-	if (!c->refused || !c->bridges)
-		return -ENOMEM;
-	if (c->nedges > 0)
-		qsort(c->edges, c->nedges, sizeof(*c->edges), by_strength);
-	return 0;
+	return sort_edges(c);
 }
 
 static void
@@ -344,13 +414,19 @@ best_bridge(struct cut *c, size_t n)
 	return best;
 }
 
-static void
+static int
 join_hands(struct cut *c)
 {
 	const struct bridge *b;
 
-	while (c->nrefused > 0 && (b = best_bridge(c, find_bridges(c))))
+	if (c->nrefused == 0)
+		return 0;
+	c->bridges = malloc(c->nrefused * sizeof(*c->bridges));
+	if (!c->bridges)
+		return -ENOMEM;
+	while ((b = best_bridge(c, find_bridges(c))))
 		unite(c, b->lo, b->hi);
+	return 0;
 }
 
 /* -- who belongs to neither -- */
@@ -410,17 +486,11 @@ number_parts(struct cut *c)
 int
 cut_component(struct identity_engine *e, uint32_t comp, uint32_t *ret_n)
 {
-	const struct comp *k = &e->comps[comp];
 	struct cut c = {.e = e};
-	uint32_t row = k->head;
-	int r = 0;
+	int r = place_rows(e, comp);
 
-	e->group.n = 0;
-	do {
-		if (list_push(&e->group, row) < 0)
-			return -ENOMEM;
-		row = e->rows[row].next;
-	} while (row != k->head);
+	if (r < 0)
+		return r;
 	c.rows = e->group.v;
 	c.n = e->group.n;
 	r = table_grow((void **)&e->walk[0].v, &e->walk[0].cap, c.n, sizeof(*e->walk[0].v));
@@ -428,7 +498,9 @@ cut_component(struct identity_engine *e, uint32_t comp, uint32_t *ret_n)
 		r = prepare(&c);
 	if (r == 0) {
 		agglomerate(&c);
-		join_hands(&c);
+		r = join_hands(&c);
+	}
+	if (r == 0) {
 		for (size_t i = 0; i < c.nrefused; i++) {
 			judge(&c, c.refused[i].a, c.refused[i].b);
 			judge(&c, c.refused[i].b, c.refused[i].a);
@@ -438,6 +510,7 @@ cut_component(struct identity_engine *e, uint32_t comp, uint32_t *ret_n)
 	free(c.groups);
 	free(c.tallies);
 	free(c.edges);
+	free(c.other);
 	free(c.refused);
 	free(c.bridges);
 	return r;
