@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/host_ports.h"
 #include "api/topo_common.h"
 #include "store/mutation.h"
 #include "store/topology.h"
@@ -238,7 +239,12 @@ deploy_issues(struct api_ctx *cx, const struct topo *t, json_t **ret_issues)
 		return r;
 	*ret_issues = topo_validate(t, &w, true);
 	topology_world_fini(&w);
-	return *ret_issues ? 0 : -ENOMEM;
+	r = *ret_issues ? host_ports_check(cx, t, *ret_issues) : -ENOMEM;
+	if (r < 0) {
+		json_decref(*ret_issues);
+		*ret_issues = NULL;
+	}
+	return r;
 }
 
 int

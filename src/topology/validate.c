@@ -344,6 +344,15 @@ topo_validate(const struct topo *t, const struct topo_world *w, bool deploy)
 	return r.errors;
 }
 
+void
+topo_warn_port(json_t *issues, const char *decky, const char *service, unsigned port)
+{
+	struct report r = {issues, issues, true};
+
+	issue(&r, CODE_PORT_COLLISION, "decky", decky,
+	      "port %u of service '%s' of gateway '%s' is taken on the host", port, service, decky);
+}
+
 bool
 topo_has_errors(const json_t *issues)
 {

@@ -14,6 +14,8 @@
  * `deploy` adds what only a deploy demands. NULL without memory.
  */
 json_t *topo_validate(const struct topo *t, const struct topo_world *w, bool deploy);
+/* Add the warning that a port of a gateway's service is taken on the host. */
+void topo_warn_port(json_t *issues, const char *decky, const char *service, unsigned port);
 /* Whether there is an issue of severity error. */
 bool topo_has_errors(const json_t *issues);
 /* The codes of the errors, sorted, each once, joined by ", ". */

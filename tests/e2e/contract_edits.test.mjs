@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Topologies while nobody lives in them: rows, names, addresses, the generator, direct edits, versions and every code of an issue.
 import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import { Api } from './lib/api.mjs';
 import { NOBODY, ROW, bool, detail, envelope, fits, int, listOf, maybe, object, refused, str, value } from './lib/contract.mjs';
@@ -347,6 +348,26 @@ test('the generator: the plan, the seed, the ceilings', async () => {
   const { total } = await admin.expect(200, 'GET', '/topologies');
   await answers(409, 'limit reached: lans (256)', 'POST', '/topologies', { name: 'too-wide', depth: 16, branching_factor: 8, seed: 1 });
   assert.equal((await admin.expect(200, 'GET', '/topologies')).total, total, 'nothing is stored');
+});
+
+test('a port of the gateway that is taken on the host is a warning', async () => {
+  const id = await blank();
+  const { lans: [lan], deckies: [gate] } = await show(id);
+  await admin.expect(200, 'PATCH', `/topologies/${id}/deckies/${gate.uuid}`, { services: ['telnet'] });
+  const plain = await admin.expect(201, 'POST', `/topologies/${id}/deckies`, { name: 'plain', services: ['redis'] });
+  await admin.expect(201, 'POST', `/topologies/${id}/edges`, { decky_uuid: plain.uuid, lan_id: lan.id });
+  const issues = async () => (await admin.expect(200, 'GET', `/topologies/${id}/issues`)).issues;
+  assert.deepEqual(await issues(), []);
+  for (const host of ['0.0.0.0', '::']) {
+    const servers = await Promise.all([23, 6379].map((port) => new Promise((good, bad) => {
+      const s = createServer().once('error', bad).listen({ port: port + Number(suite.env.DECNET_PORT_OFFSET), host }, () => good(s.unref()));
+    })));
+    const found = await issues();
+    fits(found, listOf(ROW.issue));
+    assert.deepEqual(found.map((i) => [i.severity, i.code, i.target]), [['warning', 'PORT_COLLISION', { decky: 'dmz-gateway' }]], 'the gateway alone, and it refuses nothing');
+    for (const s of servers) await new Promise((good) => s.close(good));
+  }
+  assert.deepEqual(await issues(), []);
 });
 
 test('every code of an issue, from a topology that has it', async () => {
