@@ -15,7 +15,7 @@ export class Report {
   }
 
   table(caption, head, rows) {
-    this.tables.push({ caption, head, rows });
+    if (rows.length > 0) this.tables.push({ caption, head, rows });
   }
 
   /** A target beside what was measured. */
