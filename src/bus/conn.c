@@ -12,7 +12,9 @@
 #include "util/limits.h"
 #include "util/log.h"
 
-#define READ_MAX     65536
+/* As much as a fast publisher sends at once; fewer messages of the usual size than may wait for one
+ * subscriber, so that they need not be dropped within a turn. */
+#define READ_MAX     131072
 #define IN_MAX	     (LIMIT_BUS_PAYLOAD_BYTES + LIMIT_BUS_LINE_BYTES + 2 * READ_MAX)
 /* A client whose answers wait is not read from until they have left. */
 #define CONTROL_HIGH 262144u

@@ -25,7 +25,7 @@ struct bus_conn_ctx {
 	struct loop_timer report;
 };
 
-#define BUS_CONN_SCRATCH    131072
+#define BUS_CONN_SCRATCH    196608
 #define BUS_CONN_CONNECT_MS 5000
 #define BUS_CONN_PING_MS    30000
 #define BUS_CONN_PINGS_MAX  2
