@@ -4,8 +4,10 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Api } from './lib/api.mjs';
 import { Fabric, cannot } from './lib/fabric.mjs';
+import { random } from './lib/random.mjs';
 import { Suite, eventually } from './lib/suite.mjs';
 
 const why = cannot();
@@ -22,6 +24,8 @@ after(async () => {
   attacker?.leave();
   await suite?.stop();
 });
+
+const ROUNDS = process.env.DECNET_SOAK ? 60 : 8;
 
 const check = (name, fn) => test(name, { skip: why ?? false }, fn);
 
@@ -217,6 +221,60 @@ check('what somebody else breaks is mended', async () => {
   await suite.kill('decnet-netd');
   await eventually('web-01 is back on the wire', () => attacker.reaches(web, 80), 60000);
   await agree('dmz', dmz.subnet);
+});
+
+/** Namespaces, interfaces and their addresses are those of the rows; every endpoint in the DMZ answers. */
+async function agreesWholly() {
+  const d = await detail();
+  const wanted = d.edges.map((e) => `${e.decky_uuid} ${e.lan_id} ${e.ip}`).sort();
+  const there = fabric.nics().map((n) => `${n.decky} ${n.lan} ${n.ip}`).sort();
+  assert.deepEqual(there, wanted);
+  assert.deepEqual(fabric.spaces().sort(), d.deckies.map((x) => `${topology.id}.${x.uuid}`).sort());
+  assert.equal(fabric.links().length, d.lans.length + d.edges.length);
+  for (const x of d.deckies)
+    for (const e of x.endpoints) if (e.lan === 'dmz') assert.equal(await attacker.reaches(e.address, e.port), true, `${x.name} ${e.address}:${e.port}`);
+  assert.equal(d.topology.status, 'active');
+}
+
+check('kills at any moment of a stream of mutations: none is lost, and the wire is what the rows say', async (t) => {
+  const rng = random();
+  t.diagnostic(`seed ${rng.seed}`);
+  const live = [];
+  let names = 0;
+  let writing = true;
+  const send = async (op, payload) => (await api.post(`/topologies/${topology.id}/mutations`, { op, payload })).status === 202;
+  const writer = (async () => {
+    while (writing) {
+      const roll = rng.next();
+      if (live.length < 2 || roll < 0.4) {
+        const name = `chaos-${names++}`;
+        if (await send('add_decky', { name, lan: 'dmz', services: [rng.pick(['http', 'redis', 'telnet'])] })) live.push(name);
+      } else if (roll < 0.6) {
+        await send('attach_decky', { decky: rng.pick(live), lan: 'deep' });
+      } else if (roll < 0.7) {
+        await send('detach_decky', { decky: rng.pick(live), lan: 'deep' });
+      } else if (roll < 0.8) {
+        await send('update_decky', { decky: rng.pick(live), services: [rng.pick(['http', 'redis']), 'telnet'] });
+      } else {
+        const [gone] = live.splice(rng.below(live.length), 1);
+        await send('remove_decky', { decky: gone });
+      }
+      await pause(rng.below(60));
+    }
+  })();
+  for (let round = 0; round < ROUNDS; round++) {
+    await pause(rng.below(400));
+    await suite.kill(rng.pick(['decnet-netd', 'decnet-netd', 'decnet-mutator', 'decnet-decoy']), { wait: true });
+  }
+  writing = false;
+  await writer;
+  await eventually('the queue is done', async () => {
+    const list = await api.expect(200, 'GET', `/topologies/${topology.id}/mutations?limit=500`);
+    return list.data.every((m) => !['pending', 'applying'].includes(m.state));
+  }, 120000);
+  const list = await api.expect(200, 'GET', `/topologies/${topology.id}/mutations?limit=500`);
+  for (const m of list.data) if (m.state === 'failed') t.diagnostic(`${m.op}: ${m.reason}`);
+  await eventually('wire and rows agree', () => agreesWholly().then(() => true), 90000);
 });
 
 check('teardown leaves nothing', async () => {
