@@ -76,17 +76,53 @@ run_wants(const struct run_plan *wanted, const char *id)
 	return false;
 }
 
+static int
+compare_ids(const void *a, const void *b)
+{
+	const char *const *x = a, *const *y = b;
+
+	return strcmp(*x, *y);
+}
+
+int
+run_index_init(struct run_index *x, const struct run_plan *plan)
+{
+	x->n = plan->n;
+	x->ids = calloc(plan->n + 1, sizeof(*x->ids));
+	if (!x->ids)
+		return -ENOMEM;
+	for (size_t i = 0; i < plan->n; i++)
+		x->ids[i] = plan->v[i].listener.id;
+	qsort(x->ids, x->n, sizeof(*x->ids), compare_ids);
+	return 0;
+}
+
+bool
+run_index_has(const struct run_index *x, const char *id)
+{
+	return bsearch(&id, x->ids, x->n, sizeof(*x->ids), compare_ids) != NULL;
+}
+
+void
+run_index_fini(struct run_index *x)
+{
+	free(x->ids);
+	*x = (struct run_index){0};
+}
+
 int
 run_plan_mend(const struct netdrv *driver, const struct run_plan *wanted, const char *topology_id,
 	      char *const *actual, size_t nactual, struct run_plan *plan)
 {
 	size_t prefix = strlen(topology_id);
-	int r = 0;
+	struct run_index index;
+	int r = run_index_init(&index, wanted);
 
 	for (size_t i = 0; r == 0 && i < nactual; i++) {
 		struct netdrv_listener extra = {0};
 
-		if (strncmp(actual[i], topology_id, prefix) != 0 || run_wants(wanted, actual[i]))
+		if (strncmp(actual[i], topology_id, prefix) != 0 ||
+		    run_index_has(&index, actual[i]))
 			continue;
 		(void)sv_copy(sv_from(actual[i]), extra.id, sizeof(extra.id));
 		r = run_plan_add(plan, RUN_CLOSE, &extra);
@@ -99,6 +135,7 @@ run_plan_mend(const struct netdrv *driver, const struct run_plan *wanted, const 
 		if (!driver->ops->has(driver, l->id))
 			r = run_plan_add(plan, RUN_OPEN, l);
 	}
+	run_index_fini(&index);
 	return r;
 }
 

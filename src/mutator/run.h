@@ -34,6 +34,17 @@ int run_plan_add(struct run_plan *p, enum run_kind kind,
 		 const struct netdrv_listener *l) A_NODISCARD;
 void run_plan_fini(struct run_plan *p);
 
+/* The ids of listeners, to be looked for by the thousand. */
+struct run_index {
+	const char **ids; /* sorted; borrowed from the plan */
+	size_t n;
+};
+
+/* Of the plan's listeners, which must outlive it. 0 or -ENOMEM. */
+int run_index_init(struct run_index *x, const struct run_plan *plan) A_NODISCARD;
+bool run_index_has(const struct run_index *x, const char *id);
+void run_index_fini(struct run_index *x);
+
 /*
  * Add to `plan` what a topology's listeners need to be as wanted: what the decoy process has
  * (`actual`, ids of any topologies) and should not goes; what the driver has not opened comes. 0 or

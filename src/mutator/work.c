@@ -135,15 +135,6 @@ listeners_of(const struct topo *t, struct run_plan *plan)
 }
 
 static bool
-holds(const struct run_plan *plan, const char *id)
-{
-	for (size_t i = 0; i < plan->n; i++)
-		if (strcmp(plan->v[i].listener.id, id) == 0)
-			return true;
-	return false;
-}
-
-static bool
 restarts(const json_t *restart, const struct netdrv_listener *l)
 {
 	char text[ID_UUID_SIZE + TOPO_LABEL_SIZE + 1];
@@ -162,20 +153,25 @@ static int
 plan_difference(const struct run_plan *from, const struct run_plan *to, const json_t *restart,
 		struct run_plan *plan)
 {
-	int r = 0;
+	struct run_index was, is = {0};
+	int r = run_index_init(&was, from);
 
+	if (r == 0)
+		r = run_index_init(&is, to);
 	for (size_t i = 0; r == 0 && i < from->n; i++) {
 		const struct netdrv_listener *l = &from->v[i].listener;
 
-		if (!holds(to, l->id) || restarts(restart, l))
+		if (!run_index_has(&is, l->id) || restarts(restart, l))
 			r = run_plan_add(plan, RUN_CLOSE, l);
 	}
 	for (size_t i = 0; r == 0 && i < to->n; i++) {
 		const struct netdrv_listener *l = &to->v[i].listener;
 
-		if (!holds(from, l->id) || restarts(restart, l))
+		if (!run_index_has(&was, l->id) || restarts(restart, l))
 			r = run_plan_add(plan, RUN_OPEN, l);
 	}
+	run_index_fini(&was);
+	run_index_fini(&is);
 	return r;
 }
 

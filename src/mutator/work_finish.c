@@ -58,18 +58,27 @@ add_endpoints(const struct work_context *cx, const struct topo *t, const struct 
 	return r;
 }
 
-/* A decky as it is once its listeners are open. */
+static bool
+is_of(const struct work *w, size_t at, const struct topo_decky *d)
+{
+	return at < w->wanted.n && strcmp(w->wanted.v[at].listener.decky_uuid, d->uuid) == 0;
+}
+
+/* A decky as it is once its listeners are open. A decky's listeners stand together, and most often
+ * where `at` is: behind those of the decky before. */
 static int
 set_running(const struct work_context *cx, const struct work *w, const struct topo *t,
-	    struct topo_decky *d)
+	    struct topo_decky *d, size_t *at)
 {
 	const struct work_decky *got = address_of(w, d->uuid);
 	json_t *endpoints = json_array();
 	int r = endpoints ? 0 : -ENOMEM;
 
-	for (size_t i = 0; r == 0 && got && i < w->wanted.n; i++)
-		if (strcmp(w->wanted.v[i].listener.decky_uuid, d->uuid) == 0)
-			r = add_endpoints(cx, t, d, got, &w->wanted.v[i].listener, endpoints);
+	if (!is_of(w, *at, d))
+		for (*at = 0; *at < w->wanted.n && !is_of(w, *at, d); (*at)++)
+			;
+	for (; r == 0 && got && is_of(w, *at, d); (*at)++)
+		r = add_endpoints(cx, t, d, got, &w->wanted.v[*at].listener, endpoints);
 	if (got)
 		(void)snprintf(d->host_addr, sizeof(d->host_addr), "%s", got->address);
 	json_decref(d->endpoints);
@@ -82,10 +91,11 @@ set_running(const struct work_context *cx, const struct work *w, const struct to
 static int
 set_all_running(const struct work_context *cx, const struct work *w, struct topo *t)
 {
+	size_t at = 0;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < t->ndeckies; i++)
-		r = set_running(cx, w, t, &t->deckies[i]);
+		r = set_running(cx, w, t, &t->deckies[i], &at);
 	return r;
 }
 

@@ -206,7 +206,7 @@ decky_forward(struct fabric *f, const struct netd_thing *t, struct err *e)
 		if (nic->kind != NETD_NIC || !netd_id_eq(&nic->thing.decky, &t->decky))
 			continue;
 		port_name(nic->index, port);
-		fence_put_port(f->fence, port, nic->thing.ip, on);
+		fence_put_router(f->fence, port, on);
 	}
 	if (r == 0)
 		r = fence_commit(f->fence, e);

@@ -119,7 +119,8 @@ put_element(struct fence *f, const char *verb, const char *set, const char *port
 	keep(f, buf_put(&f->text, SV(" }\n")));
 }
 
-/* Deleting what is not there is an error for nftables, so it is added first. */
+/* Deleting what is not there is an error for nftables, so it is added first. For a deletion
+ * libnftables reads all there is: a new port needs none. */
 static void
 put_absent(struct fence *f, const char *set, const char *port, uint32_t ip)
 {
@@ -134,10 +135,17 @@ fence_put_port(struct fence *f, const char *port, uint32_t ip, bool router)
 	put_element(f, "add", "own", port, ip);
 	if (router)
 		put_element(f, "add", "routers", port, ip);
-	else
-		put_absent(f, "routers", port, ip);
 	/* Last: from here on the port is watched. */
 	put_element(f, "add", "ports", port, ip);
+}
+
+void
+fence_put_router(struct fence *f, const char *port, bool is)
+{
+	if (is)
+		put_element(f, "add", "routers", port, 0);
+	else
+		put_absent(f, "routers", port, 0);
 }
 
 void

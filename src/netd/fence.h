@@ -27,6 +27,7 @@ void fence_put_rules(struct fence *f);
 /* A port of a decky and the address behind it. Adding what is there and removing what is not is
  * fine. `moved`: the address is another port's now. */
 void fence_put_port(struct fence *f, const char *port, uint32_t ip, bool router);
+void fence_put_router(struct fence *f, const char *port, bool is);
 void fence_put_gone(struct fence *f, const char *port, uint32_t ip, bool moved);
 /* Whether a port's decky has that address, too: a host with several answers from any of them by the
  * shortest way. */

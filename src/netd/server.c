@@ -215,6 +215,9 @@ handle(struct server *s, const struct netd_request *q)
 	if (r < 0)
 		log_event(LV_WARN, "netd.refused", KV_S("op", netd_op_word(q->op)),
 			  KV_S("why", err_text(&e)));
+	/* Recent kernels bring a link up when they are asked how it is; others after a while. */
+	if (r > 0 && fabric_settled(s->fabric, q) > 0)
+		r = 0;
 	if (r > 0)
 		wait_for(s, q);
 	else

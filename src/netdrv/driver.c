@@ -3,6 +3,7 @@
 #include "netdrv/driver.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 int
@@ -11,6 +12,14 @@ netdrv_listener_copy(const struct netdrv_listener *src, struct netdrv_listener *
 	*dst = *src;
 	dst->config = json_deep_copy(src->config);
 	return src->config && !dst->config ? -ENOMEM : 0;
+}
+
+bool
+netdrv_listener_same(const struct netdrv_listener *a, const struct netdrv_listener *b)
+{
+	return strcmp(a->id, b->id) == 0 && strcmp(a->decky, b->decky) == 0 &&
+	       strcmp(a->archetype, b->archetype) == 0 && a->port == b->port &&
+	       json_equal(a->config, b->config);
 }
 
 void

@@ -102,6 +102,8 @@ struct netdrv {
 /* Copy with a reference to the config; 0 or -ENOMEM. */
 int netdrv_listener_copy(const struct netdrv_listener *src,
 			 struct netdrv_listener *dst) A_NODISCARD;
+/* Whether nothing of it differs. */
+bool netdrv_listener_same(const struct netdrv_listener *a, const struct netdrv_listener *b);
 void netdrv_listener_fini(struct netdrv_listener *l);
 /* Close those of the descriptors that are not -1. */
 void netdrv_close_channels(const int fds[NETDRV_CHANNELS]);

@@ -14,7 +14,7 @@
 #include "util/log.h"
 
 struct socket_entry {
-	struct list link;
+	struct list link, by_id;
 	struct netdrv_listener want;
 	int fd;	     /* bound and listening; a duplicate of what the decoy has */
 	bool served; /* the decoy said so */
@@ -40,11 +40,15 @@ struct end {
 	struct channel *channel; /* NULL: there is none */
 };
 
+/* Thousands of sockets are looked for by their id. */
+#define BUCKETS 4096
+
 struct serve {
 	struct loop *loop;
 	struct end ends[NETDRV_CHANNELS];
 	struct serve_source source;
 	struct list sockets;
+	struct list buckets[BUCKETS]; /* of socket_entry.by_id */
 };
 
 /* The listener's name says what it is, also when nothing else is known of it. */
@@ -68,11 +72,22 @@ ask(struct end *end, json_t *own_message, int fd, channel_answer_fn *fn, void *u
 	fn(user, -ENOTCONN, NULL, true, "no decoys of datagrams");
 }
 
+/* FNV-1a. */
+static unsigned
+bucket_of(const char *id)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *id; id++)
+		h = (h ^ (unsigned char)*id) * 16777619u;
+	return (h ^ h >> 16) % BUCKETS;
+}
+
 static struct socket_entry *
 find_socket(const struct serve *d, const char *id)
 {
-	LIST_FOR (at, &d->sockets) {
-		struct socket_entry *s = CONTAINER_OF(at, struct socket_entry, link);
+	LIST_FOR (at, &d->buckets[bucket_of(id)]) {
+		struct socket_entry *s = CONTAINER_OF(at, struct socket_entry, by_id);
 
 		if (strcmp(s->want.id, id) == 0)
 			return s;
@@ -92,6 +107,7 @@ static void
 socket_free(struct socket_entry *s)
 {
 	list_unlink(&s->link);
+	list_unlink(&s->by_id);
 	netdrv_listener_fini(&s->want);
 	if (s->fd >= 0)
 		(void)close(s->fd);
@@ -203,12 +219,14 @@ socket_new(struct serve *d, const struct netdrv_listener *l)
 	if (!s)
 		return NULL;
 	list_init(&s->link);
+	list_init(&s->by_id);
 	s->fd = -1;
 	if (netdrv_listener_copy(l, &s->want) < 0) {
 		socket_free(s);
 		return NULL;
 	}
 	list_append(&d->sockets, &s->link);
+	list_append(&d->buckets[bucket_of(l->id)], &s->by_id);
 	return s;
 }
 
@@ -243,6 +261,8 @@ serve_learn(struct serve *d, const struct netdrv_listener *l)
 	struct socket_entry *s = find_socket(d, l->id);
 	struct netdrv_listener fresh;
 
+	if (s && netdrv_listener_same(l, &s->want))
+		return 0;
 	if (s) {
 		if (netdrv_listener_copy(l, &fresh) < 0)
 			return -ENOMEM;
@@ -400,6 +420,8 @@ serve_new(struct loop *l, const int own_control_fds[NETDRV_CHANNELS],
 	d->loop = l;
 	d->source = *source;
 	list_init(&d->sockets);
+	for (unsigned i = 0; i < BUCKETS; i++)
+		list_init(&d->buckets[i]);
 	for (size_t i = 0; i < NETDRV_CHANNELS; i++) {
 		struct end *end = &d->ends[i];
 
