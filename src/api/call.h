@@ -21,7 +21,8 @@
 
 struct api_worker;
 
-#define CALL_QUERY_MAX 32
+#define CALL_QUERY_MAX	    32
+#define CALL_REQUEST_ID_MAX 64
 
 struct call {
 	struct pool_job job;
@@ -39,6 +40,7 @@ struct call {
 	int64_t watermark;	  /* -1: none */
 	struct journal_rows rows; /* committed by this call, not yet published */
 	struct trace_span *span;  /* of the request, or NULL */
+	char request_id[CALL_REQUEST_ID_MAX + 1];
 	char error_id[ID_HEX32_SIZE];
 	char *why;	   /* of a 500 or 503, for the log */
 	uint64_t store_ms; /* on the store thread, in its last turn */

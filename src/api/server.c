@@ -63,10 +63,34 @@ add_cors(struct headers *h, const struct api_state *state, const struct http_req
 static void
 add_common(struct headers *h, const struct call *c, const char *cache)
 {
+	add(h, "X-Request-Id", c->request_id);
 	add(h, "Cache-Control", cache);
 	add(h, "X-Content-Type-Options", "nosniff");
 	add(h, "Referrer-Policy", "no-referrer");
 	add_cors(h, c->state, c->http);
+}
+
+/* The client's own name for the request when it is a plain one, else one of ours. */
+static void
+name_request(struct call *c)
+{
+	struct sv given = http_req_header(c->http, "x-request-id");
+	struct api_worker *w = c->worker;
+
+	for (size_t i = 0; i < given.n; i++) {
+		char a = given.p[i];
+
+		if (!((a >= 'a' && a <= 'z') || (a >= 'A' && a <= 'Z') || (a >= '0' && a <= '9') ||
+		      a == '-' || a == '_' || a == '.'))
+			given.n = 0;
+	}
+	if (given.n > 0 && sv_copy(given, c->request_id, sizeof(c->request_id)) == 0) {
+		trace_text(c->span, "decnet.request_id", given);
+		return;
+	}
+	id_hex(w->ids, sizeof(w->ids), c->request_id);
+	w->ids[1]++;
+	trace_text(c->span, "decnet.request_id", sv_from(c->request_id));
 }
 
 static void
@@ -137,10 +161,11 @@ log_failure(const struct call *c)
 
 	if (c->res.status == 500)
 		log_event(LV_ERR, "api.error", KV_S("error_id", c->error_id),
-			  KV_S("method", method), KV_S("route", path), KV_S("why", c->why));
-	else if (c->res.status == 503 && c->why)
-		log_event(LV_WARN, "api.store_unavailable", KV_S("method", method),
+			  KV_S("request_id", c->request_id), KV_S("method", method),
 			  KV_S("route", path), KV_S("why", c->why));
+	else if (c->res.status == 503 && c->why)
+		log_event(LV_WARN, "api.store_unavailable", KV_S("request_id", c->request_id),
+			  KV_S("method", method), KV_S("route", path), KV_S("why", c->why));
 }
 
 void
@@ -386,6 +411,7 @@ on_request(void *user, struct http_req *http)
 		return;
 	}
 	c->worker = w;
+	name_request(c);
 	w->calls++;
 	if (!c->route && c->match.status == 404) {
 		serve_file(c);

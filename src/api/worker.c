@@ -272,6 +272,7 @@ worker_new(struct api_state *s, unsigned no, struct err *e)
 	}
 	w->state = s;
 	w->no = no;
+	id_random(w->ids, sizeof(w->ids));
 	list_init(&w->parked);
 	w->poke.fn = relay_on_poke;
 	w->stop.fn = on_stop;

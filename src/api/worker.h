@@ -56,6 +56,7 @@ struct api_worker {
 	const struct api_stream_ops *streams;
 	void *streams_user;
 	struct metrics metrics;
+	uint64_t ids[2];    /* of the next request: a random half, and a number */
 	unsigned calls;	    /* requests that are being worked on */
 	struct list parked; /* those of them that wait (api_again) */
 	bool stopping;

@@ -144,7 +144,7 @@ test('HEAD on every GET route is the GET without its body; on streams it is a 40
       assert.equal(head.status, get.status, path);
       assert.equal(head.body, '', path);
       // What changes from one moment to the next aside.
-      const still = (a) => Object.fromEntries(a.fields.filter(([n]) => !['date', 'decnet-watermark', 'content-disposition', 'content-length'].includes(n)));
+      const still = (a) => Object.fromEntries(a.fields.filter(([n]) => !['date', 'x-request-id', 'decnet-watermark', 'content-disposition', 'content-length'].includes(n)));
       assert.deepEqual(still(head), still(get), path);
       assert.ok(head.headers.get('content-length') > 0, path);
     }
@@ -214,4 +214,15 @@ test('origins: the known ones are named, others get nothing, and never with cred
   assert.equal(stream.headers.get('cache-control'), 'no-cache');
   assert.equal(stream.headers.get('x-content-type-options'), 'nosniff');
   await stream.body.cancel();
+});
+
+test('every answer names its request: the client\'s name when it is a plain one, else a fresh one', async () => {
+  const ask = async (headers, path = '/healthz') => (await fetch(`${suite.url}${path}`, { headers })).headers.get('x-request-id');
+  const first = await ask({});
+  assert.match(first, /^[0-9a-f]{32}$/);
+  assert.notEqual(await ask({}), first);
+  assert.equal(await ask({ 'x-request-id': 'a-Z_0.9' }), 'a-Z_0.9');
+  assert.equal(await ask({ 'x-request-id': 'x'.repeat(64) }), 'x'.repeat(64));
+  for (const bad of ['x'.repeat(65), 'a b', 'a;b', '<script>', 'a"b', '']) assert.match(await ask({ 'x-request-id': bad }), /^[0-9a-f]{32}$/, bad);
+  for (const path of ['/api/v1/config', '/api/v1/nothing', '/', '/api/v1/identities/events']) assert.ok(await ask({}, path), path);
 });
