@@ -37,7 +37,8 @@ for suite in $suites; do
 		make -s tests/e2e/node_modules/.stamp || failed=1
 		(cd tests/e2e && DECNET_BUILD="${DECNET_BUILD:-$PWD/../../build-gcc}" node --test --test-concurrency=1 \
 			--test-reporter=tap ./*.test.mjs) >"$logs/e2e.tap" || failed=1
-		grep -vE '^ *(#|duration_ms|\.\.\.|---|type:|TAP)' "$logs/e2e.tap" | head -400
+		grep -E '^(ok|not ok)' "$logs/e2e.tap"
+		grep -E '^ *not ok' -A 24 "$logs/e2e.tap" | head -400
 		;;
 	*) echo "unknown suite $suite" >&2; exit 2 ;;
 	esac

@@ -102,7 +102,7 @@ test('the words of a refusal', () => {
 });
 
 test('version and status', () => {
-  assert.match(good('version'), /^decnet \S+ \(.*\)\nservices: http redis telnet\n$/);
+  assert.match(good('version'), /^decnet \S+ \(.*\)\nservices: http redis snmp telnet\n$/);
   const v = json('version');
   fits(v, { version: str, compiler: str, build: str, services: listOf(str) });
   const s = json('status');
