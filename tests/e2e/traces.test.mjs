@@ -69,10 +69,12 @@ test('one mutation is one trace, from the caller to the frame', async () => {
   const [request] = collector.of(trace, 'POST ');
   assert.equal(request.name, 'POST /api/v1/topologies/{id}/mutations');
   assert.deepEqual([request.parentSpanId, request.kind, request.service, request.failed], [span, 2, 'decnet-api', false]);
+  assert.match(request.attrs['decnet.request_id'], /^[0-9a-f]{32}$/);
   assert.deepEqual(request.attrs, {
     'http.request.method': 'POST',
     'http.route': '/api/v1/topologies/{id}/mutations',
     'url.path': `/api/v1/topologies/${topology.id}/mutations`,
+    'decnet.request_id': request.attrs['decnet.request_id'],
     'http.response.status_code': 202,
   });
   const [store] = collector.of(trace, 'store');
