@@ -69,22 +69,31 @@ print_identity(const json_t *row)
 		     text_of(row, "last_seen_at"));
 }
 
-int
-cmd_identity_list(struct cli *c)
+typedef void print_row_fn(const json_t *row);
+
+/* A command that prints the rows of a list: of all identities, or (`of_one`) of the named one. */
+static int
+list_command(struct cli *c, bool of_one, const char *tail, print_row_fn *print)
 {
 	uint64_t limit = 50;
 	const struct cli_option options[] = {{"--limit", CLI_NUMBER, &limit}};
 	struct rest_answer a = {0};
 	const json_t *row;
 	size_t i;
-	int code = cli_options(c, options, ARRAY_LEN(options), 0, 0);
+	int code = cli_options(c, options, ARRAY_LEN(options), of_one, of_one);
 
 	if (code == 0)
-		code = ask(c, NULL, "", limit, &a);
+		code = ask(c, of_one ? c->argv[0] : NULL, tail, limit, &a);
 	if (code == 0 && !c->json)
-		json_array_foreach(json_object_get(a.json, "data"), i, row) print_identity(row);
+		json_array_foreach(json_object_get(a.json, "data"), i, row) print(row);
 	rest_fini(&a);
 	return code;
+}
+
+int
+cmd_identity_list(struct cli *c)
+{
+	return list_command(c, false, "", print_identity);
 }
 
 static void
@@ -122,25 +131,17 @@ cmd_identity_show(struct cli *c)
 	return code;
 }
 
+static void
+print_observation(const json_t *row)
+{
+	(void)printf("%s  %-39s %6lld events  last seen %s\n", text_of(row, "uuid"),
+		     text_of(row, "ip"), number_of(row, "event_count"), text_of(row, "last_seen"));
+}
+
 int
 cmd_identity_observations(struct cli *c)
 {
-	uint64_t limit = 50;
-	const struct cli_option options[] = {{"--limit", CLI_NUMBER, &limit}};
-	struct rest_answer a = {0};
-	const json_t *row;
-	size_t i;
-	int code = cli_options(c, options, ARRAY_LEN(options), 1, 1);
-
-	if (code == 0)
-		code = ask(c, c->argv[0], "/observations", limit, &a);
-	if (code == 0 && !c->json)
-		json_array_foreach(json_object_get(a.json, "data"), i, row)(void)
-			printf("%s  %-39s %6lld events  last seen %s\n", text_of(row, "uuid"),
-			       text_of(row, "ip"), number_of(row, "event_count"),
-			       text_of(row, "last_seen"));
-	rest_fini(&a);
-	return code;
+	return list_command(c, true, "/observations", print_observation);
 }
 
 static void
@@ -158,19 +159,7 @@ print_evidence(const json_t *row)
 int
 cmd_identity_evidence(struct cli *c)
 {
-	uint64_t limit = 50;
-	const struct cli_option options[] = {{"--limit", CLI_NUMBER, &limit}};
-	struct rest_answer a = {0};
-	const json_t *row;
-	size_t i;
-	int code = cli_options(c, options, ARRAY_LEN(options), 1, 1);
-
-	if (code == 0)
-		code = ask(c, c->argv[0], "/evidence", limit, &a);
-	if (code == 0 && !c->json)
-		json_array_foreach(json_object_get(a.json, "data"), i, row) print_evidence(row);
-	rest_fini(&a);
-	return code;
+	return list_command(c, true, "/evidence", print_evidence);
 }
 
 /* POST to /identities/<uuid><tail>, or to /identities<tail> without uuid. 0 or the exit code. */
