@@ -21,6 +21,7 @@
 #define RETRY_MS       50
 #define DAY_MS	       86400000u
 #define HISTOGRAM_MINS 15
+#define MINUTE_MS      60000
 
 /* A row in hand: what a filter looks at, and its JSON. */
 struct item {
@@ -49,7 +50,10 @@ struct stream_logs {
 	struct pool_job now_job;
 	bool now_running, now_dirty;
 	bool owed; /* somebody was not greeted with them yet */
+	/* The values in `now` came with a new viewer; the others have older ones. */
+	bool behind_stats, behind_histogram;
 	struct loop_timer now_timer;
+	uint64_t now_minute; /* of the last look */
 	struct stream_logs_now now, fresh;
 	struct err now_err;
 	int now_r;
@@ -309,8 +313,15 @@ read_rows(struct stream_logs *logs)
 void
 stream_logs_poke(struct stream_logs *logs)
 {
-	if (!hub_idle(logs->streams->hub, HUB_LOGS))
-		read_rows(logs);
+	uint64_t minute = loop_unix_ms(logs->streams->worker->loop) / MINUTE_MS;
+
+	if (hub_idle(logs->streams->hub, HUB_LOGS))
+		return;
+	read_rows(logs);
+	/* The histogram's day moves on though nothing is logged. */
+	if (minute != logs->now_minute)
+		stream_logs_changed(logs);
+	logs->now_minute = minute;
 }
 
 /* ---- statistics and histogram ---- */
@@ -364,8 +375,25 @@ stream_logs_now(struct db *db, struct stream_logs_now *ret, struct err *e)
 	return r;
 }
 
-void
-stream_logs_take(struct stream_logs *logs, struct stream_logs_now *now)
+static void on_now(struct loop_timer *t);
+
+static void
+now_later(struct stream_logs *logs)
+{
+	/* Without the timer the next change tries again. */
+	if (!logs->now_timer.loop && loop_timer_set(logs->streams->worker->loop, &logs->now_timer,
+						    NOW_EVERY_MS, on_now, logs) < 0)
+		logs->now_dirty = true;
+}
+
+static bool
+differs(const char *was, const char *is)
+{
+	return !was || strcmp(was, is) != 0;
+}
+
+static void
+take(struct stream_logs *logs, struct stream_logs_now *now)
 {
 	if (now->stats && now->head >= logs->now.head) {
 		stream_logs_now_fini(&logs->now);
@@ -373,6 +401,24 @@ stream_logs_take(struct stream_logs *logs, struct stream_logs_now *now)
 		*now = (struct stream_logs_now){0};
 	}
 	stream_logs_now_fini(now);
+}
+
+void
+stream_logs_take(struct stream_logs *logs, struct stream_logs_now *now)
+{
+	bool watched = !hub_idle(logs->streams->hub, HUB_LOGS);
+
+	if (now->stats && now->head >= logs->now.head) {
+		logs->behind_stats |= watched && differs(logs->now.stats, now->stats);
+		logs->behind_histogram |= watched && differs(logs->now.histogram, now->histogram);
+	}
+	take(logs, now);
+	if (!logs->behind_stats && !logs->behind_histogram)
+		return;
+	/* Not at once: whoever watches gets them once a second, however many come. */
+	logs->now_dirty = true;
+	if (!logs->now_running)
+		now_later(logs);
 }
 
 void
@@ -408,10 +454,11 @@ give_value(struct stream_logs *logs, const char *text)
 }
 
 static void
-give_changed(struct stream_logs *logs, const char *was, const char *is)
+give_changed(struct stream_logs *logs, bool *behind, const char *was, const char *is)
 {
-	if (!was || strcmp(was, is) != 0)
+	if (*behind || differs(was, is))
 		give_value(logs, is);
+	*behind = false;
 }
 
 void
@@ -440,17 +487,6 @@ run_now(struct pool_job *job, void *thread_state)
 	db_rollback(db);
 }
 
-static void on_now(struct loop_timer *t);
-
-static void
-now_later(struct stream_logs *logs)
-{
-	/* Without the timer the next change tries again. */
-	if (!logs->now_timer.loop && loop_timer_set(logs->streams->worker->loop, &logs->now_timer,
-						    NOW_EVERY_MS, on_now, logs) < 0)
-		logs->now_dirty = true;
-}
-
 static void
 done_now(struct pool_job *job)
 {
@@ -462,11 +498,15 @@ done_now(struct pool_job *job)
 		logs->now_dirty = true;
 	}
 	if (logs->now_r == 0 && logs->fresh.stats && logs->fresh.head >= logs->now.head) {
-		give_changed(logs, logs->now.stats, logs->fresh.stats);
-		give_changed(logs, logs->now.histogram, logs->fresh.histogram);
+		give_changed(logs, &logs->behind_stats, logs->now.stats, logs->fresh.stats);
+		give_changed(logs, &logs->behind_histogram, logs->now.histogram,
+			     logs->fresh.histogram);
 		hub_flush(logs->streams->hub);
 	}
-	stream_logs_take(logs, &logs->fresh);
+	/* The store is away, or what was read was older than what a new viewer brought. */
+	if (logs->now_r < 0 || logs->behind_stats || logs->behind_histogram)
+		logs->now_dirty = true;
+	take(logs, &logs->fresh);
 	now_later(logs);
 }
 

@@ -222,6 +222,9 @@ take_rows(struct streams *s)
 {
 	struct stream_reader *rd = &s->reader;
 
+	/* Statistics change with rows that nobody may be watching. */
+	if (rd->head != hub_seq(s->hub, HUB_JOURNAL))
+		stream_logs_changed(s->logs);
 	if (hub_idle(s->hub, HUB_JOURNAL)) {
 		hub_advance(s->hub, HUB_JOURNAL, rd->head);
 	} else if (rd->stale) {
@@ -235,8 +238,6 @@ take_rows(struct streams *s)
 			rd->again = true;
 		hub_advance(s->hub, HUB_JOURNAL,
 			    rd->rows.more ? rd->rows.v[rd->rows.n - 1].seq : rd->head);
-		if (rd->rows.n > 0)
-			stream_logs_changed(s->logs);
 	}
 	hub_flush(s->hub);
 }

@@ -39,6 +39,7 @@ class Watcher {
     this.rows = [];
     this.last = 0;
     this.fold = null;
+    this.values = new Map();
   }
 
   /** Frames of the connection's life, in order; ids must rise from the first to the last of all lives. */
@@ -64,6 +65,7 @@ class Watcher {
       }
       this.last = f.id;
     }
+    this.stream.takeValues?.(this.viewer.frames, this.values);
   }
 
   #connect(lastEventId, cutAt) {
@@ -132,7 +134,8 @@ class Watcher {
     const v = this.#connect(seen);
     try {
       const f = await v.wait('a beginning', (x) => x.event === 'resumed' || x.event === 'snapshot');
-      return f.event === 'resumed' && f.data.replayed === 0;
+      if (f.event !== 'resumed' || f.data.replayed !== 0) return false;
+      return (await this.stream.hasNewest?.(this.world.api, this.viewer.frames)) ?? true;
     } finally {
       v.cut();
     }
@@ -149,6 +152,7 @@ class Watcher {
     assert.deepEqual(this.rows, wanted, `${this}`);
     this.world.compared += wanted.length;
     this.world.histories++;
+    this.world.histograms += (await this.stream.checkValues?.(this.world.suite, this.values, `${this}`)) ?? 0;
   }
 
   async verifyFold() {
@@ -336,7 +340,7 @@ async function verifySnapshots(world) {
     const v = new Viewer(world.suite.url, stream.path, { token: world.api.token, query: stream.query });
     try {
       const { data } = await v.event('snapshot');
-      if (stream.path === '/stream') await v.wait('stats', (f) => f.data.type === 'stats');
+      if (stream.path === '/stream') await v.wait('histogram', (f) => f.data.type === 'histogram');
       await stream.checkSnapshot(world.api, data, v.frames);
     } finally {
       v.cut();
@@ -360,7 +364,7 @@ for (const bus of [true, false]) {
     t.after(() => suite.stop());
     const rng = random();
     t.diagnostic(`seed ${rng.seed}`);
-    const counts = { accepted: 0, requests: 0, decisions: 0, kills: 0, compared: 0, histories: 0 };
+    const counts = { accepted: 0, requests: 0, decisions: 0, kills: 0, compared: 0, histories: 0, histograms: 0 };
     const world = { suite, rng, ...counts, folds: new Set(), settling: false, over: false, ...(await setUp(suite)) };
     world.began = Date.now();
     world.processes = PROCESSES.filter((name) => suite.pid(name));
@@ -397,7 +401,7 @@ for (const bus of [true, false]) {
     const lives = watchers.reduce((n, w) => n + w.lives, 0);
     t.diagnostic(
       `${world.accepted} mutations, ${world.requests} requests, ${world.decisions} decisions, ${world.kills} kills, ` +
-        `${lives} connections, ${world.histories} histories, ${world.compared} rows compared, folds of ${[...world.folds].join(', ')}`,
+        `${lives} connections, ${world.histories} histories, ${world.compared} rows and ${world.histograms} histograms compared, folds of ${[...world.folds].join(', ')}`,
     );
   });
 }

@@ -5,6 +5,7 @@ import { applyFrame, comparable, startFold } from './fold.mjs';
 import { AttackerFold, IdentityFold } from './folds.mjs';
 import { eventName, journal, logRows } from './kept.mjs';
 
+const BUCKET_MS = 15 * 60 * 1000;
 const family = (topic) => topic.slice(0, topic.indexOf('.'));
 
 /** What a stream of the journal has in common; `pick(snapshot)` gives a filter of its rows, which may remember. */
@@ -176,12 +177,54 @@ class LogStream {
     return null;
   }
 
+  /** Whether the newest statistics and histogram are what REST says. */
+  async hasNewest(api, frames) {
+    assert.deepEqual(newestValues(frames), { stats: (await api.get('/stats')).body, histogram: (await api.get('/logs/histogram')).body });
+    return true;
+  }
+
   async checkSnapshot(api, data, frames) {
     const { body } = await api.get('/logs?limit=1');
     assert.equal(data.watermark, body.data[0].id);
-    const stats = frames.findLast((f) => f.data.type === 'stats');
-    assert.deepEqual(stats.data.data, (await api.get('/stats')).body);
+    await this.hasNewest(api, frames);
   }
+
+  /** Adds the histograms of these frames to `seen`: by the number of rows that the statistics before each of them count. */
+  takeValues(frames, seen) {
+    let total;
+    for (const { data } of frames) {
+      if (data?.type === 'stats') total = data.data.total_logs;
+      if (data?.type !== 'histogram') continue;
+      assert.notEqual(total, undefined, 'a histogram before the first statistics');
+      const key = JSON.stringify(data.data);
+      assert.equal(seen.get(total) ?? key, key, `two histograms of ${total} rows`);
+      seen.set(total, key);
+    }
+  }
+
+  /** Each histogram seen is that of the rows up to its watermark. None is older than a day, and no row has gone: the nth has the number n. */
+  async checkValues(suite, seen, what) {
+    if (seen.size === 0) return 0;
+    const rows = await logRows(suite, 0, Math.max(...seen.keys()));
+    const buckets = new Map();
+    let n = 0;
+    for (const total of [...seen.keys()].sort((a, b) => a - b)) {
+      for (; n < total; n++) {
+        assert.equal(rows[n]?.id, n + 1, `${what}: row ${n + 1}`);
+        const time = new Date(Math.floor(Date.parse(rows[n].timestamp) / BUCKET_MS) * BUCKET_MS).toISOString();
+        buckets.set(time, (buckets.get(time) ?? 0) + 1);
+      }
+      const wanted = [...buckets].sort(([a], [b]) => (a < b ? -1 : 1)).map(([time, count]) => ({ time, count }));
+      assert.deepEqual(JSON.parse(seen.get(total)), wanted, `${what}: histogram of ${total} rows`);
+    }
+    return seen.size;
+  }
+}
+
+/** What a viewer of `/stream` has of the whole values. */
+export function newestValues(frames) {
+  const newest = (type) => frames.findLast((f) => f.data?.type === type)?.data.data;
+  return { stats: newest('stats'), histogram: newest('histogram') };
 }
 
 function pickKeys(from, keys) {
