@@ -211,7 +211,7 @@ decky_forward(struct fabric *f, const struct netd_thing *t, struct err *e)
 	if (r == 0)
 		r = fence_commit(f->fence, e);
 	if (r == 0 && (r = space_enter(ns)) == 0) {
-		r = space_set("net/ipv4/ip_forward", on ? "1" : "0");
+		r = space_set(&f->space, "net/ipv4/ip_forward", on ? "1" : "0", e);
 		space_home(&f->space);
 	}
 	(void)close(ns);

@@ -20,18 +20,11 @@
 
 #define SELF "/proc/thread-self/ns/net"
 
-struct setting {
-	const char *key, *value;
-};
-
 /* Of every namespace. A new one takes over much of what the host has set, so nothing is left to
  * chance. */
 static const struct setting common[] = {
 	{"net/ipv6/conf/all/disable_ipv6", "1"},
 	{"net/ipv6/conf/default/disable_ipv6", "1"},
-	/* Bridges are bridges: no rules for routers on what they carry. */
-	{"net/bridge/bridge-nf-call-iptables", "0"},
-	{"net/bridge/bridge-nf-call-arptables", "0"},
 	{"net/ipv4/ip_forward", "0"},
 	{"net/ipv4/conf/all/rp_filter", "0"},
 	{"net/ipv4/conf/default/rp_filter", "0"},
@@ -42,6 +35,12 @@ static const struct setting common[] = {
 	{"net/ipv4/conf/default/accept_redirects", "0"},
 	{"net/ipv4/conf/all/send_redirects", "0"},
 	{"net/ipv4/conf/default/send_redirects", "0"},
+};
+
+/* Of the fabric besides. Bridges are bridges: no rules for routers on what they carry. */
+static const struct setting bridges[] = {
+	{"net/bridge/bridge-nf-call-iptables", "0"},
+	{"net/bridge/bridge-nf-call-arptables", "0"},
 };
 
 static const struct persona {
@@ -78,37 +77,13 @@ space_home(const struct space *s)
 }
 
 int
-space_set(const char *key, const char *value)
+space_set(struct space *s, const char *key, const char *value, struct err *e)
 {
-	char path[160];
-	size_t n = strlen(value);
-	int fd, r = 0;
-
-	(void)snprintf(path, sizeof(path), "/proc/sys/%s", key);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, value, n) != (ssize_t)n)
-		r = errno ? -errno : -EIO;
-	(void)close(fd);
-	return r;
+	return settings_put(&s->settings, &(struct setting){key, value}, 1, e);
 }
 
 static int
-set_all(const struct setting *settings, size_t n, struct err *e)
-{
-	for (size_t i = 0; i < n; i++) {
-		int r = space_set(settings[i].key, settings[i].value);
-
-		/* What the kernel does not have needs not be switched off: IPv6, br_netfilter. */
-		if (r < 0 && !(r == -ENOENT && !strstr(settings[i].key, "ipv4")))
-			return err_set(e, r, "%s: %s", settings[i].key, strerror(-r));
-	}
-	return 0;
-}
-
-static int
-set_persona(const struct persona *p, struct err *e)
+set_persona(struct space *s, const struct persona *p, struct err *e)
 {
 	char ttl[8], timestamps[4], scaling[4], sack[4], ecn[4];
 	const struct setting settings[] = {
@@ -125,12 +100,12 @@ set_persona(const struct persona *p, struct err *e)
 	(void)snprintf(scaling, sizeof(scaling), "%u", p->scaling);
 	(void)snprintf(sack, sizeof(sack), "%u", p->sack);
 	(void)snprintf(ecn, sizeof(ecn), "%u", p->ecn);
-	return set_all(settings, ARRAY_LEN(settings), e);
+	return settings_put(&s->settings, settings, ARRAY_LEN(settings), e);
 }
 
 /* A new namespace with the common settings and its loopback up. The thread is in it afterwards. */
 static int
-make_blank(struct err *e)
+make_blank(struct space *s, struct err *e)
 {
 	struct nl *nl = malloc(sizeof(*nl));
 	int fd = -1, r = 0;
@@ -142,7 +117,7 @@ make_blank(struct err *e)
 	if (r == 0 && (fd = open(SELF, O_RDONLY | O_CLOEXEC)) < 0)
 		r = err_set(e, -errno, SELF ": %m");
 	if (r == 0)
-		r = set_all(common, ARRAY_LEN(common), e);
+		r = settings_put(&s->settings, common, ARRAY_LEN(common), e);
 	if (r == 0 && (r = nl_open(nl, e)) == 0) {
 		nl_put_up(nl, 1);
 		r = nl_commit(nl, e);
@@ -222,11 +197,11 @@ space_make(struct space *s, const char *name, enum netd_persona persona, struct 
 	else if (s->nstock > 0)
 		r = space_enter(fd = s->stock[--s->nstock]);
 	else
-		r = fd = make_blank(e);
+		r = fd = make_blank(s, e);
 	if (r < 0 && fd < 0)
 		return r;
 	r = r < 0 ? err_set(e, r, "cannot enter: %s", strerror(-r))
-		  : set_persona(&personas[persona], e);
+		  : set_persona(s, &personas[persona], e);
 	space_home(s);
 	if (r == 0) {
 		int there = space_find(s, name);
@@ -249,7 +224,7 @@ space_fill(struct space *s)
 
 	if (s->nstock == SPACE_STOCK)
 		return true;
-	fd = make_blank(NULL);
+	fd = make_blank(s, NULL);
 	space_home(s);
 	if (fd < 0)
 		return true;
@@ -291,6 +266,8 @@ space_open(struct space *s, const char *dir, struct err *e)
 	if (sv_copy(sv_from(dir), s->dir, sizeof(s->dir)) < 0)
 		return err_set(e, -ENAMETOOLONG, "%s: the path is too long", dir);
 	r = file_mkdirs(dir, 0700, e);
+	if (r == 0)
+		r = settings_open(&s->settings, e);
 	if (r < 0)
 		return r;
 	s->home = space_find(s, SPACE_FABRIC);
@@ -298,7 +275,9 @@ space_open(struct space *s, const char *dir, struct err *e)
 		r = space_enter(s->home);
 		return r < 0 ? err_set(e, r, "%s/" SPACE_FABRIC ": %s", dir, strerror(-r)) : 0;
 	}
-	r = s->home = make_blank(e);
+	r = s->home = make_blank(s, e);
+	if (r >= 0)
+		r = settings_put(&s->settings, bridges, ARRAY_LEN(bridges), e);
 	return r < 0 ? r : pin(s, SPACE_FABRIC, s->home, e);
 }
 
@@ -310,6 +289,7 @@ space_close(struct space *s)
 	if (s->home >= 0)
 		(void)close(s->home);
 	s->home = -1;
+	settings_close(&s->settings);
 }
 
 void

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "netd/request.h"
+#include "netd/setting.h"
 #include "util/attr.h"
 #include "util/err.h"
 
@@ -24,6 +25,7 @@ struct space {
 	int home; /* the fabric */
 	int stock[SPACE_STOCK];
 	unsigned nstock;
+	struct settings settings;
 };
 
 /* `<topology>.<decky>`: the name of a decky's namespace. */
@@ -59,6 +61,6 @@ int space_enter(int ns_fd) A_NODISCARD;
 void space_home(const struct space *s);
 /* Write a setting of the namespace that the thread is in, `net/ipv4/ip_forward`. 0 or a negative
  * errno. */
-int space_set(const char *key, const char *value) A_NODISCARD;
+int space_set(struct space *s, const char *key, const char *value, struct err *e) A_NODISCARD;
 
 #endif
