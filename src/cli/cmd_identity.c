@@ -14,7 +14,7 @@
 #include "util/json.h"
 
 #define PATH_BYTES_MAX	512u
-#define NOTE_BYTES_MAX	16384u
+#define NOTE_BYTES_MAX	65536u /* the API says what is too long */
 #define REPLAY_ARGS_MAX 12
 
 static const char *
@@ -31,17 +31,26 @@ number_of(const json_t *object, const char *key)
 	return (long long)json_integer_value(json_object_get(object, key));
 }
 
-/* Ask for /identities, then /<uuid> and the tail; with a limit if it is not 0. 0 or the exit code.
- */
+/* Whether the argument can be a name: without one the path would be that of the list. */
+static bool
+is_named(const char *uuid)
+{
+	return !uuid || *uuid;
+}
+
+/* Ask for /identities, then /<uuid> and the tail; `limit` may be NULL. 0 or the exit code. */
 static int
-ask(struct cli *c, const char *uuid, const char *tail, uint64_t limit, struct rest_answer *ret)
+ask(struct cli *c, const char *uuid, const char *tail, const uint64_t *limit,
+    struct rest_answer *ret)
 {
 	struct buf path;
 	char number[24];
 	int code = CLI_FAILED, r;
 
+	if (!is_named(uuid))
+		return cli_fail(CLI_USAGE, "the identity's name is empty");
 	buf_init(&path, PATH_BYTES_MAX);
-	(void)snprintf(number, sizeof(number), "%llu", (unsigned long long)limit);
+	(void)snprintf(number, sizeof(number), "%llu", limit ? (unsigned long long)*limit : 0);
 	r = buf_put(&path, SV("/identities"));
 	if (r == 0 && uuid) {
 		r = buf_putc(&path, '/');
@@ -83,7 +92,7 @@ list_command(struct cli *c, bool of_one, const char *tail, print_row_fn *print)
 	int code = cli_options(c, options, ARRAY_LEN(options), of_one, of_one);
 
 	if (code == 0)
-		code = ask(c, of_one ? c->argv[0] : NULL, tail, limit, &a);
+		code = ask(c, of_one ? c->argv[0] : NULL, tail, &limit, &a);
 	if (code == 0 && !c->json)
 		json_array_foreach(json_object_get(a.json, "data"), i, row) print(row);
 	rest_fini(&a);
@@ -118,7 +127,7 @@ cmd_identity_show(struct cli *c)
 	int code = cli_options(c, NULL, 0, 1, 1);
 
 	if (code == 0)
-		code = ask(c, c->argv[0], "", 0, &a);
+		code = ask(c, c->argv[0], "", NULL, &a);
 	if (code == 0 && !c->json) {
 		print_identity(a.json);
 		(void)printf("  first seen           %s\n", text_of(a.json, "first_seen_at"));
@@ -169,6 +178,10 @@ post(struct cli *c, const char *uuid, const char *tail, json_t *own_body, struct
 	struct buf path;
 	int code, r;
 
+	if (!is_named(uuid)) {
+		json_decref(own_body);
+		return cli_fail(CLI_USAGE, "the identity's name is empty");
+	}
 	buf_init(&path, PATH_BYTES_MAX);
 	r = buf_put(&path, SV("/identities/"));
 	if (r == 0 && uuid)
@@ -184,23 +197,37 @@ post(struct cli *c, const char *uuid, const char *tail, json_t *own_body, struct
 	return code;
 }
 
+/* The text of standard input without the line end that a terminal or echo puts behind it. 0 or the
+ * exit code. */
+static int
+read_note(char text[NOTE_BYTES_MAX])
+{
+	size_t n = fread(text, 1, NOTE_BYTES_MAX, stdin);
+
+	if (n == NOTE_BYTES_MAX)
+		return cli_fail(CLI_USAGE, "the text is longer than any note can be");
+	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+		n--;
+	text[n] = '\0';
+	if (strlen(text) != n)
+		return cli_fail(CLI_USAGE, "the text holds a NUL");
+	return 0;
+}
+
 int
 cmd_identity_note(struct cli *c)
 {
+	char line[NOTE_BYTES_MAX] = "";
+	const char *text = line;
 	struct rest_answer a = {0};
-	char text[NOTE_BYTES_MAX];
-	size_t n;
 	int code = cli_options(c, NULL, 0, 1, 2);
 
+	if (code == 0 && c->argc > 1)
+		text = c->argv[1];
+	else if (code == 0)
+		code = read_note(line);
 	if (code != 0)
 		return code;
-	if (c->argc > 1) {
-		(void)snprintf(text, sizeof(text), "%s", c->argv[1]);
-	} else {
-		n = fread(text, 1, sizeof(text) - 1, stdin);
-		text[n] = '\0';
-		text[strcspn(text, "\r\n")] = '\0';
-	}
 	if (!text[0])
 		return cli_fail(CLI_USAGE,
 				"a text is expected, as an argument or on standard input");

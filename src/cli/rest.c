@@ -129,6 +129,8 @@ exchange(const struct cli *c, CURL *h, const char *url, const char *method, cons
 	CURLcode code;
 
 	(void)curl_easy_setopt(h, CURLOPT_URL, url);
+	/* A name of dots is a name, and no way to another path. */
+	(void)curl_easy_setopt(h, CURLOPT_PATH_AS_IS, 1L);
 	(void)curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, method);
 	(void)curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
 	set_trust(c, h);
@@ -267,6 +269,7 @@ rest_stream(const struct cli *c, const char *path, uint64_t last_id, rest_bytes_
 		longer = last_id ? curl_slist_append(headers, line) : NULL;
 		headers = longer ? longer : headers;
 		(void)curl_easy_setopt(h, CURLOPT_URL, url);
+		(void)curl_easy_setopt(h, CURLOPT_PATH_AS_IS, 1L);
 		(void)curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers);
 		set_trust(c, h);
 		(void)curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT, CONNECT_S);

@@ -281,7 +281,7 @@ add_values(const struct batch *b, size_t k, struct identity_features *f)
 			identity_features_credential(f, secret, sv_from(s->username),
 						     sv_from(s->secret_sha256));
 		if (s->type == CAPTURE_COMMAND)
-			identity_features_command(f, secret, sv_from(s->command));
+			er_features_command(f, secret, sv_from(s->command));
 	}
 }
 

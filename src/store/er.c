@@ -257,6 +257,36 @@ add_typing(struct sv hex, struct identity_features *f)
 		identity_features_keystroke(f, v);
 }
 
+/* The command as it is compared; `to` holds LIMIT_COMMAND_BYTES. */
+static struct sv
+comparable(struct sv command, char *to)
+{
+	size_t n = command.n;
+
+	/* As attacker_command_add cuts it: not in the middle of a character. */
+	if (n > LIMIT_COMMAND_BYTES)
+		for (n = LIMIT_COMMAND_BYTES; n > 0 && (command.p[n] & 0xc0) == 0x80;)
+			n--;
+	if (n > 0)
+		memcpy(to, command.p, n);
+	for (size_t i = 0; i < n; i++) {
+		if (to[i] >= 'A' && to[i] <= 'Z')
+			to[i] = (char)(to[i] | 0x20);
+		else if (to[i] != '_' && (to[i] < 'a' || to[i] > 'z'))
+			break;
+	}
+	return (struct sv){to, n};
+}
+
+void
+er_features_command(struct identity_features *f, const struct identity_secret *secret,
+		    struct sv command)
+{
+	char text[LIMIT_COMMAND_BYTES];
+
+	identity_features_command(f, secret, comparable(command, text));
+}
+
 int
 er_project_stack(struct db *db, const char *observation, const struct identity_secret *secret,
 		 struct identity_features *f, struct err *e)
@@ -322,7 +352,7 @@ er_project(struct db *db, const char *observation, const struct identity_secret 
 	db_bind_text(st, 1, observation);
 	db_bind_int(st, 2, LIMIT_ATTACKER_COMMANDS);
 	while ((r = db_step(st, e)) > 0)
-		identity_features_command(ret, secret, db_col_sv(st, 0));
+		er_features_command(ret, secret, db_col_sv(st, 0));
 	db_reset(st);
 	return r < 0 ? r : er_project_stack(db, observation, secret, ret, e);
 }
@@ -365,11 +395,15 @@ search(struct db_stmt *st, const struct identity_secret *secret, enum identity_v
 {
 	bool pair = class == IDENTITY_VALUE_CREDENTIAL;
 	int at = class == IDENTITY_VALUE_PAYLOAD || class == IDENTITY_VALUE_C2, r;
+	char text[LIMIT_COMMAND_BYTES];
 
 	while ((r = db_step(st, e)) > 0) {
 		struct sv parts[2] = {db_col_sv(st, at), pair ? db_col_sv(st, 1) : SV("")};
+		struct sv seen[2] = {class == IDENTITY_VALUE_COMMAND ? comparable(parts[0], text)
+								     : parts[0],
+				     parts[1]};
 
-		if (identity_key_of(secret, class, parts, pair ? 2 : 1) != key)
+		if (identity_key_of(secret, class, seen, pair ? 2 : 1) != key)
 			continue;
 		if (asprintf(ret_text, "%.*s%s%.*s", (int)parts[0].n, parts[0].p, pair ? ":" : "",
 			     pair ? 16 : 0, pair ? parts[1].p : "") < 0)

@@ -65,6 +65,13 @@ int er_project(struct db *db, const char *observation, const struct identity_sec
 int er_project_stack(struct db *db, const char *observation, const struct identity_secret *secret,
 		     struct identity_features *f, struct err *e) A_NODISCARD;
 /*
+ * Add a command as the engine compares it: cut as it is kept, its first word in small letters. The
+ * names of commands of a key-value store are the same in either case, and PING is as much
+ * everybody's as ping.
+ */
+void er_features_command(struct identity_features *f, const struct identity_secret *secret,
+			 struct sv command);
+/*
  * The value that a key stands for, as an analyst reads it: looked up among the observation's own. A
  * credential is its user and 16 digits of the secret's SHA-256. 1 and the text (heap), 0: not
  * found, or a store failure.

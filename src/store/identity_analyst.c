@@ -195,18 +195,23 @@ one_uuid(struct db_stmt *st, char dst[ID_UUID_SIZE], struct err *e)
 	return r;
 }
 
-/* A merged identity that stands on nothing any more: what it had is the winner's. */
+/* A merged identity that stands on nothing any more: what it had is the winner's, and who was
+ * merged into it points at the winner, which is where it led anyway. */
 static int
 dissolve(struct identity_tx *tx, const char *winner, const char *identity, struct err *e)
 {
-	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_HAND_OVER);
+	static const enum db_query steps[] = {Q_IDENTITY_HAND_OVER, Q_IDENTITY_REPOINT,
+					      Q_IDENTITY_REYIELD};
 	int r = identity_held_anchor(tx, identity, NULL, e);
 
-	if (r < 0)
-		return r;
-	db_bind_text(st, 1, winner);
-	db_bind_text(st, 2, identity);
-	return db_exec(st, NULL, e);
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(steps); i++) {
+		struct db_stmt *st = db_query(tx->db, steps[i]);
+
+		db_bind_text(st, 1, winner);
+		db_bind_text(st, 2, identity);
+		r = db_exec(st, NULL, e);
+	}
+	return r;
 }
 
 /* The winner must stand on something, even on what one of the merged ones stands on. */
