@@ -123,14 +123,11 @@ set_mark(struct netd_thing *nic, const struct netd_thing *t)
 static int
 rewrite_aliases(struct fabric *f, const struct netd_thing *t, change_fn *change, struct err *e)
 {
+	struct table_entry *nic = NULL;
 	char alias[NETD_ALIAS_SIZE];
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < f->table.n; i++) {
-		struct table_entry *nic = &f->table.v[i];
-
-		if (nic->kind != NETD_NIC || !netd_id_eq(&nic->thing.decky, &t->decky))
-			continue;
+	while (r == 0 && (nic = table_next_nic(&f->table, &t->decky, nic))) {
 		change(&nic->thing, t);
 		netd_alias_put(NETD_NIC, &nic->thing, alias);
 		nl_put_alias(&f->nl, nic->index, alias);
@@ -169,15 +166,13 @@ decky_add(struct fabric *f, const struct netd_thing *t, struct err *e)
 static int
 decky_del(struct fabric *f, const struct netd_thing *t)
 {
-	struct table_entry *decky = decky_of(f, t);
+	struct table_entry *decky = decky_of(f, t), *nic;
 	char name[SPACE_NAME_SIZE];
 
 	if (!decky)
 		return 0;
-	for (size_t i = f->table.n; i-- > 0;)
-		if (f->table.v[i].kind == NETD_NIC &&
-		    netd_id_eq(&f->table.v[i].thing.decky, &t->decky))
-			fabric_give_up(f, &f->table.v[i]);
+	while ((nic = table_next_nic(&f->table, &t->decky, NULL)))
+		fabric_give_up(f, nic);
 	/* Giving up may have moved it. */
 	table_remove(&f->table, table_decky(&f->table, &t->decky));
 	space_name(&t->topology, &t->decky, name);
@@ -189,6 +184,7 @@ static int
 decky_forward(struct fabric *f, const struct netd_thing *t, struct err *e)
 {
 	struct table_entry *decky = decky_of(f, t);
+	const struct table_entry *nic = NULL;
 	bool on = t->flags & NETD_FORWARD;
 	char port[IFNAMSIZ];
 	int ns, r;
@@ -200,11 +196,7 @@ decky_forward(struct fabric *f, const struct netd_thing *t, struct err *e)
 		return ns;
 	decky->thing.flags = t->flags;
 	r = rewrite_aliases(f, t, set_flags, e);
-	for (size_t i = 0; i < f->table.n; i++) {
-		const struct table_entry *nic = &f->table.v[i];
-
-		if (nic->kind != NETD_NIC || !netd_id_eq(&nic->thing.decky, &t->decky))
-			continue;
+	while ((nic = table_next_nic(&f->table, &t->decky, nic))) {
 		port_name(nic->index, port);
 		fence_put_router(f->fence, port, on);
 	}

@@ -12,18 +12,12 @@
 
 /* Above what the kernel hands out by itself in a namespace of a few links. */
 #define FIRST_INDEX 1000
+/* Links that are marked with one message of the batch each. */
+#define GONE_BATCH  200
 
 static void
 give_up_link(struct fabric *f, const struct table_entry *entry)
 {
-	struct err e = {0};
-
-	nl_put_group(&f->nl, entry->index, NL_GROUP_GONE);
-	if (entry->trunk)
-		nl_put_group(&f->nl, entry->trunk, NL_GROUP_GONE);
-	/* A link that was never made is gone already. */
-	if (nl_commit(&f->nl, &e) < 0)
-		log_event(LV_DEBUG, "netd.link.none", KV_S("why", err_text(&e)));
 	if (!table_add(&f->gone, entry))
 		log_plain(LV_WARN, "netd.links.left");
 }
@@ -35,33 +29,15 @@ fabric_give_up(struct fabric *f, struct table_entry *entry)
 	table_remove(&f->table, entry);
 }
 
-/* Whether an address has moved on to another port meanwhile. */
-static bool
-address_is_used(const struct fabric *f, uint32_t ip)
-{
-	for (size_t i = 0; i < f->table.n; i++)
-		if (f->table.v[i].kind == NETD_NIC && f->table.v[i].thing.ip == ip)
-			return true;
-	return false;
-}
-
-static bool
-same_decky(const struct table_entry *a, const struct table_entry *b)
-{
-	return a->kind == NETD_NIC && b->kind == NETD_NIC &&
-	       netd_id_eq(&a->thing.decky, &b->thing.decky);
-}
-
 void
 fabric_put_nic(struct fabric *f, const struct table_entry *nic)
 {
+	const struct table_entry *entry = NULL;
 	char port[IFNAMSIZ], other[IFNAMSIZ];
 
 	(void)snprintf(port, sizeof(port), "p%d", nic->index);
-	for (size_t i = 0; i < f->table.n; i++) {
-		const struct table_entry *entry = &f->table.v[i];
-
-		if (!same_decky(entry, nic) || entry->index == nic->index)
+	while ((entry = table_next_nic(&f->table, &nic->thing.decky, entry))) {
+		if (entry->index == nic->index)
 			continue;
 		(void)snprintf(other, sizeof(other), "p%d", entry->index);
 		fence_put_own(f->fence, other, nic->thing.ip, true);
@@ -70,20 +46,21 @@ fabric_put_nic(struct fabric *f, const struct table_entry *nic)
 	fence_put_port(f->fence, port, nic->thing.ip, nic->thing.flags & NETD_FORWARD);
 }
 
-/* The fence forgets an interface that is gone. */
+/* The fence forgets an interface that is gone, unless its address has moved on to another port
+ * meanwhile. */
 static void
 put_gone(struct fabric *f, const struct table_entry *gone)
 {
-	bool moved = address_is_used(f, gone->thing.ip);
+	bool moved = table_has_address(&f->table, gone->thing.ip);
 	const struct table *tables[] = {&f->table, &f->gone};
 	char port[IFNAMSIZ], other[IFNAMSIZ];
 
 	(void)snprintf(port, sizeof(port), "p%d", gone->index);
 	for (size_t k = 0; k < ARRAY_LEN(tables); k++) {
-		for (size_t i = 0; i < tables[k]->n; i++) {
-			const struct table_entry *entry = &tables[k]->v[i];
+		const struct table_entry *entry = NULL;
 
-			if (!same_decky(entry, gone) || entry->index == gone->index)
+		while ((entry = table_next_nic(tables[k], &gone->thing.decky, entry))) {
+			if (entry->index == gone->index)
 				continue;
 			fence_put_own(f->fence, port, entry->thing.ip, false);
 			(void)snprintf(other, sizeof(other), "p%d", entry->index);
@@ -94,6 +71,16 @@ put_gone(struct fabric *f, const struct table_entry *gone)
 	fence_put_gone(f->fence, port, gone->thing.ip, moved);
 }
 
+/* A link that was never made is gone already. */
+static void
+send_gone(struct fabric *f)
+{
+	struct err e = {0};
+
+	if (nl_commit(&f->nl, &e) < 0)
+		log_event(LV_DEBUG, "netd.links.none", KV_S("why", err_text(&e)));
+}
+
 void
 fabric_flush(struct fabric *f)
 {
@@ -101,15 +88,22 @@ fabric_flush(struct fabric *f)
 
 	if (f->gone.n == 0)
 		return;
+	/* One after the other, each waits until no processor uses it any more; a group, once. */
+	for (size_t i = 0; i < f->gone.n; i++) {
+		nl_put_group(&f->nl, f->gone.v[i].index, NL_GROUP_GONE);
+		if (f->gone.v[i].trunk)
+			nl_put_group(&f->nl, f->gone.v[i].trunk, NL_GROUP_GONE);
+		if (f->nl.count >= GONE_BATCH)
+			send_gone(f);
+	}
+	send_gone(f);
 	nl_put_delete_group(&f->nl, NL_GROUP_GONE);
-	/* -ENODEV: none of them was ever made. */
-	if (nl_commit(&f->nl, &e) < 0)
-		log_event(LV_DEBUG, "netd.links.none", KV_S("why", err_text(&e)));
+	send_gone(f);
 	/* Only now: as long as a port is there, it is watched. */
 	for (size_t i = 0; i < f->gone.n; i++)
 		if (f->gone.v[i].kind == NETD_NIC)
 			put_gone(f, &f->gone.v[i]);
-	f->gone.n = 0;
+	table_clear(&f->gone);
 	if (fence_commit(f->fence, &e) < 0)
 		log_event(LV_WARN, "netd.fence", KV_S("why", err_text(&e)));
 }
@@ -274,15 +268,14 @@ scan(struct fabric *f, struct err *e)
 static uint64_t
 mark_of(const struct table *t, const struct netd_id *decky)
 {
+	const struct table_entry *nic = NULL;
 	uint64_t mark = 0;
 	bool first = true;
 
-	for (size_t i = 0; i < t->n; i++) {
-		if (t->v[i].kind != NETD_NIC || !netd_id_eq(&t->v[i].thing.decky, decky))
-			continue;
-		if (!first && t->v[i].thing.mark != mark)
+	while ((nic = table_next_nic(t, decky, nic))) {
+		if (!first && nic->thing.mark != mark)
 			return 0;
-		mark = t->v[i].thing.mark;
+		mark = nic->thing.mark;
 		first = false;
 	}
 	return mark;

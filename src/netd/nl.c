@@ -159,7 +159,7 @@ read_acks(struct nl *s, char *bytes, int n, uint32_t last)
 int
 nl_commit(struct nl *s, struct err *e)
 {
-	char bytes[ANSWER_BYTES] __attribute__((aligned(8)));
+	char bytes[ANSWER_BYTES] A_UNINIT __attribute__((aligned(8)));
 	uint32_t last = s->seq - 1;
 	int r = s->r;
 
@@ -409,7 +409,7 @@ dump(struct nl *s, uint16_t type, uint8_t family, message_fn *fn, void *user, bo
 		struct nlmsghdr h;
 		struct ifinfomsg m;
 	} ask = {{sizeof(ask), type, NLM_F_REQUEST | NLM_F_DUMP, s->seq++, 0}, {0}};
-	char bytes[ANSWER_BYTES] __attribute__((aligned(8)));
+	char bytes[ANSWER_BYTES] A_UNINIT __attribute__((aligned(8)));
 
 	ask.m.ifi_family = family;
 	*ret_again = false;
@@ -484,7 +484,7 @@ nl_links(struct nl *s, nl_link_fn *fn, void *user, struct err *e)
 int
 nl_operstate(struct nl *s, int index)
 {
-	char bytes[ANSWER_BYTES] __attribute__((aligned(8)));
+	char bytes[ANSWER_BYTES] A_UNINIT __attribute__((aligned(8)));
 	struct {
 		struct nlmsghdr h;
 		struct ifinfomsg m;

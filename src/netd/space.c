@@ -17,6 +17,7 @@
 
 #include "netd/nl.h"
 #include "util/file.h"
+#include "util/log.h"
 
 #define SELF "/proc/thread-self/ns/net"
 
@@ -257,6 +258,16 @@ space_each(const struct space *s, space_each_fn *fn, void *user, struct err *e)
 	return 0;
 }
 
+/* A file system in memory for the names: of a disk's, each name costs more than the namespace
+ * itself where many have just been removed. It goes with the names at once. What is there already
+ * stays as it is, and where none can be mounted the directory serves. */
+static void
+mount_names(const char *dir)
+{
+	if (mount("decnet", dir, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0)
+		log_event(LV_INFO, "netd.names.disk", KV_S("why", strerror(errno)));
+}
+
 int
 space_open(struct space *s, const char *dir, struct err *e)
 {
@@ -275,6 +286,7 @@ space_open(struct space *s, const char *dir, struct err *e)
 		r = space_enter(s->home);
 		return r < 0 ? err_set(e, r, "%s/" SPACE_FABRIC ": %s", dir, strerror(-r)) : 0;
 	}
+	mount_names(dir);
 	r = s->home = make_blank(s, e);
 	if (r >= 0)
 		r = settings_put(&s->settings, bridges, ARRAY_LEN(bridges), e);
@@ -296,6 +308,7 @@ void
 space_remove(struct space *s)
 {
 	space_drop(s, SPACE_FABRIC);
+	(void)umount2(s->dir, MNT_DETACH);
 	(void)rmdir(s->dir);
 	space_close(s);
 }

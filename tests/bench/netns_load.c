@@ -21,7 +21,7 @@
 #include "netd/space.h"
 #include "util/fdpass.h"
 
-#define LAN_DECKIES 900
+#define LAN_DECKIES 1000
 #define SOCKETS	    3
 #define CHANGES	    200
 #define WINDOW	    256 /* requests under way */
@@ -273,7 +273,7 @@ main(int argc, char **argv)
 	if (argc != 3)
 		bench_die("usage: bench_netns_load NETD DECKIES");
 	n = (unsigned)bench_number("deckies", argv[2], 10000);
-	lans = n / LAN_DECKIES + 1;
+	lans = (n + LAN_DECKIES - 1) / LAN_DECKIES;
 	bench_descriptors((uint64_t)n * SOCKETS + 2000);
 	w.sockets = calloc((size_t)n * SOCKETS + 4096, sizeof(*w.sockets));
 	start_netd(argv[1]);
