@@ -29,13 +29,6 @@ actual_add(struct actual *a, enum netd_kind kind, const struct netd_thing *t)
 	return 0;
 }
 
-static void
-things_remove(struct things *t, struct netd_thing *thing)
-{
-	if (thing)
-		*thing = t->v[--t->n];
-}
-
 /* Put or replace. */
 static int
 things_set(struct things *t, const struct netd_thing *thing, struct netd_thing *there)
@@ -50,7 +43,7 @@ int
 actual_apply(struct actual *a, const struct netd_request *q)
 {
 	const struct netd_thing *t = &q->thing;
-	struct netd_thing *decky = things_find(&a->deckies, &t->decky, NULL), fresh = *t;
+	struct netd_thing *decky = things_find(&a->deckies, &t->decky, NULL), *nic, fresh = *t;
 
 	switch (q->op) {
 	case NETD_OP_LAN_ADD: return things_set(&a->lans, t, things_find(&a->lans, NULL, &t->lan));
@@ -61,9 +54,8 @@ actual_apply(struct actual *a, const struct netd_request *q)
 		return things_set(&a->deckies, &fresh, decky);
 	case NETD_OP_DECKY_DEL:
 		things_remove(&a->deckies, decky);
-		for (size_t i = a->nics.n; i-- > 0;)
-			if (netd_id_eq(&a->nics.v[i].decky, &t->decky))
-				things_remove(&a->nics, &a->nics.v[i]);
+		while ((nic = things_next(&a->nics, &t->decky, NULL)))
+			things_remove(&a->nics, nic);
 		break;
 	case NETD_OP_NIC_ADD:
 		if (decky)
@@ -164,14 +156,12 @@ free_slot(const struct actual *a, const struct wanted *w, const struct requests 
 	  const struct netd_id *decky)
 {
 	bool taken[NETD_SLOTS] = {false};
+	const struct netd_thing *nic = NULL;
 	unsigned slot = 0;
 
-	for (size_t i = 0; i < a->nics.n; i++) {
-		const struct netd_thing *nic = &a->nics.v[i], *want;
+	while ((nic = things_next(&a->nics, decky, nic))) {
+		const struct netd_thing *want = things_find(&w->nics, &nic->decky, &nic->lan);
 
-		if (!netd_id_eq(&nic->decky, decky))
-			continue;
-		want = things_find(&w->nics, &nic->decky, &nic->lan);
 		if (want && same_nic(nic, want))
 			taken[nic->slot] = true;
 	}
@@ -213,6 +203,7 @@ put_rest(const struct actual *a, const struct wanted *w, const struct netd_thing
 {
 	const struct netd_thing *there = things_find(&a->deckies, &want->decky, NULL);
 	struct netd_thing ids = ids_of(want), forward = ids, mark = ids;
+	const struct netd_thing *route = NULL;
 	int r;
 
 	if (there && there->mark == want->mark && !nics_change(to, &want->decky))
@@ -222,9 +213,8 @@ put_rest(const struct actual *a, const struct wanted *w, const struct netd_thing
 	r = add(to, NETD_OP_FORWARD, &forward);
 	if (r == 0 && there)
 		r = add(to, NETD_OP_ROUTES_CLEAR, &ids);
-	for (size_t i = 0; r == 0 && i < w->routes.n; i++)
-		if (netd_id_eq(&w->routes.v[i].decky, &want->decky))
-			r = add(to, NETD_OP_ROUTE_ADD, &w->routes.v[i]);
+	while (r == 0 && (route = things_next(&w->routes, &want->decky, route)))
+		r = add(to, NETD_OP_ROUTE_ADD, route);
 	return r == 0 ? add(to, NETD_OP_MARK, &mark) : r;
 }
 

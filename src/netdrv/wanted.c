@@ -20,37 +20,119 @@ static const struct {
 #undef VENDOR
 };
 
+static const struct netd_id nobody;
+
+static uint64_t
+hash_decky(const struct netd_id *decky)
+{
+	return chain_hash(0, decky->b, sizeof(decky->b));
+}
+
+static uint64_t
+hash_ids(const struct netd_id *decky, const struct netd_id *lan)
+{
+	return chain_hash(hash_decky(decky), lan->b, sizeof(lan->b));
+}
+
+static void
+put_in(struct things *t, size_t at)
+{
+	const struct netd_thing *thing = &t->v[at];
+
+	chain_in(&t->by_ids, hash_ids(&thing->decky, &thing->lan), at);
+	chain_in(&t->by_decky, hash_decky(&thing->decky), at);
+}
+
+static void
+take_out(struct things *t, size_t at)
+{
+	const struct netd_thing *thing = &t->v[at];
+
+	chain_out(&t->by_ids, hash_ids(&thing->decky, &thing->lan), at);
+	chain_out(&t->by_decky, hash_decky(&thing->decky), at);
+}
+
+/* Room for twice as many. 0, or -ENOMEM, and what is there stays. */
+static int
+grow(struct things *t)
+{
+	size_t cap = t->cap ? t->cap * 2 : 16;
+	struct chain ids = {0}, decky = {0};
+	struct netd_thing *v = NULL;
+
+	if (chain_resize(&ids, cap) < 0 || chain_resize(&decky, cap) < 0 ||
+	    !(v = realloc(t->v, cap * sizeof(*v)))) {
+		chain_fini(&ids);
+		chain_fini(&decky);
+		return -ENOMEM;
+	}
+	chain_fini(&t->by_ids);
+	chain_fini(&t->by_decky);
+	*t = (struct things){v, t->n, cap, ids, decky};
+	for (size_t i = 0; i < t->n; i++)
+		put_in(t, i);
+	return 0;
+}
+
 int
 things_add(struct things *t, const struct netd_thing *thing)
 {
-	if (t->n == t->cap) {
-		size_t cap = t->cap ? t->cap * 2 : 16;
-		struct netd_thing *v = realloc(t->v, cap * sizeof(*v));
-
-		if (!v)
-			return -ENOMEM;
-		t->v = v;
-		t->cap = cap;
-	}
-	t->v[t->n++] = *thing;
+	if (t->n == t->cap && grow(t) < 0)
+		return -ENOMEM;
+	t->v[t->n] = *thing;
+	put_in(t, t->n++);
 	return 0;
+}
+
+void
+things_remove(struct things *t, struct netd_thing *thing)
+{
+	size_t at, last = t->n - 1;
+
+	if (!thing)
+		return;
+	at = (size_t)(thing - t->v);
+	take_out(t, at);
+	if (at != last) {
+		take_out(t, last);
+		t->v[at] = t->v[last];
+		put_in(t, at);
+	}
+	t->n--;
 }
 
 void
 things_fini(struct things *t)
 {
 	free(t->v);
+	chain_fini(&t->by_ids);
+	chain_fini(&t->by_decky);
 	*t = (struct things){0};
 }
 
 struct netd_thing *
 things_find(const struct things *t, const struct netd_id *decky, const struct netd_id *lan)
 {
-	for (size_t i = 0; i < t->n; i++)
-		if ((!decky || netd_id_eq(&t->v[i].decky, decky)) &&
-		    (!lan || netd_id_eq(&t->v[i].lan, lan)))
-			return &t->v[i];
-	return NULL;
+	int32_t at;
+
+	decky = decky ? decky : &nobody;
+	lan = lan ? lan : &nobody;
+	at = chain_first(&t->by_ids, hash_ids(decky, lan));
+	while (at != CHAIN_END &&
+	       !(netd_id_eq(&t->v[at].decky, decky) && netd_id_eq(&t->v[at].lan, lan)))
+		at = t->by_ids.next[at];
+	return at == CHAIN_END ? NULL : &t->v[at];
+}
+
+struct netd_thing *
+things_next(const struct things *t, const struct netd_id *decky, const struct netd_thing *before)
+{
+	int32_t at = before ? t->by_decky.next[before - t->v]
+			    : chain_first(&t->by_decky, hash_decky(decky));
+
+	while (at != CHAIN_END && !netd_id_eq(&t->v[at].decky, decky))
+		at = t->by_decky.next[at];
+	return at == CHAIN_END ? NULL : &t->v[at];
 }
 
 void
@@ -143,12 +225,10 @@ add_lan(struct wanted *w, const struct topo_lan *lan)
 }
 
 static int
-add_decky(struct wanted *w, const struct topo *t, const struct topo_decky *d)
+add_decky(struct wanted *w, const struct topo_decky *d)
 {
 	struct netd_thing thing = {.topology = w->topology};
 
-	if (topo_degree(t, d->uuid) == 0)
-		return 0;
 	if (netd_id_parse(sv_from(d->uuid), &thing.decky) < 0)
 		return -EBADMSG;
 	thing.persona = (uint8_t)netd_persona_find(os_of(d->archetype));
@@ -156,23 +236,40 @@ add_decky(struct wanted *w, const struct topo *t, const struct topo_decky *d)
 	return things_add(&w->deckies, &thing);
 }
 
+/* The archetypes are those of t->deckies, in whose order w->deckies stand. */
 static int
 add_nic(struct wanted *w, const struct topo *t, const struct topo_edge *edge)
 {
-	const struct topo_decky *d = topo_decky_by_uuid(t, edge->decky_uuid);
 	struct netd_thing thing = {.topology = w->topology};
-	const struct netd_thing *lan;
+	const struct netd_thing *decky, *lan;
 
-	if (!d || netd_id_parse(sv_from(edge->decky_uuid), &thing.decky) < 0 ||
+	if (netd_id_parse(sv_from(edge->decky_uuid), &thing.decky) < 0 ||
 	    netd_id_parse(sv_from(edge->lan_id), &thing.lan) < 0 ||
 	    ip_parse(edge->ip, &thing.ip) < 0)
 		return -EBADMSG;
+	decky = things_find(&w->deckies, &thing.decky, NULL);
 	lan = things_find(&w->lans, NULL, &thing.lan);
-	if (!lan)
+	if (!decky || !lan)
 		return -EBADMSG;
 	thing.bits = lan->bits;
-	make_mac(d->archetype, &thing);
+	make_mac(t->deckies[decky - w->deckies.v].archetype, &thing);
 	return things_add(&w->nics, &thing);
+}
+
+/* A decky without an interface is on no network. The order of the others decides between ways of
+ * the same length, so it stays. */
+static int
+drop_unconnected(struct wanted *w)
+{
+	struct things connected = {0};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < w->deckies.n; i++)
+		if (things_next(&w->nics, &w->deckies.v[i].decky, NULL))
+			r = things_add(&connected, &w->deckies.v[i]);
+	things_fini(&w->deckies);
+	w->deckies = connected;
+	return r;
 }
 
 /* A decky's mark: whatever of it the lines of a list do not show. */
@@ -180,12 +277,9 @@ static void
 set_mark(const struct wanted *w, struct netd_thing *decky)
 {
 	uint64_t h = digest(DIGEST_START, &decky->flags, sizeof(decky->flags));
+	const struct netd_thing *route = NULL;
 
-	for (size_t i = 0; i < w->routes.n; i++) {
-		const struct netd_thing *route = &w->routes.v[i];
-
-		if (!netd_id_eq(&route->decky, &decky->decky))
-			continue;
+	while ((route = things_next(&w->routes, &decky->decky, route))) {
 		h = digest(h, &route->ip, sizeof(route->ip));
 		h = digest(h, &route->bits, sizeof(route->bits));
 		h = digest(h, &route->via, sizeof(route->via));
@@ -203,9 +297,11 @@ wanted_from(const char *topology_id, const struct topo *t, struct wanted *ret)
 	for (size_t i = 0; r == 0 && t && i < t->nlans; i++)
 		r = add_lan(ret, &t->lans[i]);
 	for (size_t i = 0; r == 0 && t && i < t->ndeckies; i++)
-		r = add_decky(ret, t, &t->deckies[i]);
+		r = add_decky(ret, &t->deckies[i]);
 	for (size_t i = 0; r == 0 && t && i < t->nedges; i++)
 		r = add_nic(ret, t, &t->edges[i]);
+	if (r == 0)
+		r = drop_unconnected(ret);
 	if (r == 0)
 		r = routes_fill(ret);
 	for (size_t i = 0; r == 0 && i < ret->deckies.n; i++)

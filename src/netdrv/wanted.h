@@ -17,10 +17,14 @@
 #include "netd/request.h"
 #include "topology/model.h"
 #include "util/attr.h"
+#include "util/chain.h"
 
+/* Found by their ids with a look or two, however many they are; ids must not be changed where they
+ * stand. */
 struct things {
 	struct netd_thing *v;
 	size_t n, cap;
+	struct chain by_ids, by_decky;
 };
 
 struct wanted {
@@ -31,9 +35,15 @@ struct wanted {
 /* Copy at the end. 0 or -ENOMEM. */
 int things_add(struct things *t, const struct netd_thing *thing) A_NODISCARD;
 void things_fini(struct things *t);
-/* By topology, decky and LAN, each where it is not none; NULL. */
+/* The thing of exactly these ids, where NULL is none; NULL. */
 struct netd_thing *things_find(const struct things *t, const struct netd_id *decky,
 			       const struct netd_id *lan);
+/* The thing of a decky that comes after `before`, or the first (NULL); NULL. As long as none was
+ * removed, the last added comes first. */
+struct netd_thing *things_next(const struct things *t, const struct netd_id *decky,
+			       const struct netd_thing *before);
+/* The last one takes its place. NULL: nothing. */
+void things_remove(struct things *t, struct netd_thing *thing);
 
 /* What the topology of that id wants; t NULL: nothing. A decky without a LAN is on no network. 0,
  * -EBADMSG (its rows do not make sense), -ENOMEM; in each case wanted_fini. */
