@@ -77,9 +77,10 @@ struct api_res {
 				commit */
 	char *text;	     /* instead of body: another representation, heap, ... */
 	size_t text_n;
-	const char *type; /* ... and its Content-Type, static */
-	json_t *publish;  /* collected by api_publish */
-	char *resume;	  /* set by api_again */
+	const char *type;     /* ... and its Content-Type, static */
+	const char *constant; /* instead of body: JSON that never changes, static */
+	json_t *publish;      /* collected by api_publish */
+	char *resume;	      /* set by api_again */
 	unsigned again_ms;
 };
 

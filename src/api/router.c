@@ -111,6 +111,8 @@ cut(struct sv path, char *store, struct segments *ret)
 
 /* The patterns cut at their slashes, once: every request is compared with all of them. */
 static struct segments patterns[ARRAY_LEN(router_table)];
+/* How many each has, side by side: most are ruled out by that. */
+static unsigned char counts[ARRAY_LEN(router_table)];
 static pthread_once_t patterns_once = PTHREAD_ONCE_INIT;
 
 static void
@@ -123,6 +125,7 @@ cut_patterns(void)
 		do
 			s->v[s->n++] = sv_cut(&rest, '/');
 		while (rest.n && s->n < ROUTER_SEGMENTS_MAX);
+		counts[i] = (unsigned char)s->n;
 	}
 }
 
@@ -174,7 +177,7 @@ pick(struct sv method, const struct segments *path, uint32_t best, struct router
 		const struct route *r = &router_table[i];
 		bool get;
 
-		if (patterns[i].n != path->n || rank(&patterns[i], path, unused, &nunused) != best)
+		if (counts[i] != path->n || rank(&patterns[i], path, unused, &nunused) != best)
 			continue;
 		get = strcmp(r->method, "GET") == 0 && r->stream == API_STREAM_NONE;
 		if (sv_eq(method, sv_from(r->method)) || (head && get)) {
@@ -209,18 +212,18 @@ router_match(struct sv method, struct sv path, char *store, struct router_match 
 	if (cut(path, store, &segments) < 0)
 		goto out;
 	for (size_t i = 0; i < router_count; i++) {
-		struct sv params[API_PARAMS_MAX] = {0};
+		struct sv params[API_PARAMS_MAX];
 		unsigned nparams = 0;
 		uint32_t got;
 
-		if (patterns[i].n != segments.n)
+		if (counts[i] != segments.n)
 			continue;
 		got = rank(&patterns[i], &segments, params, &nparams);
 		if (got <= best)
 			continue;
 		best = got;
 		m.path = router_table[i].path;
-		memcpy(m.param, params, sizeof(params));
+		memcpy(m.param, params, nparams * sizeof(params[0]));
 		m.nparams = nparams;
 	}
 	if (best)

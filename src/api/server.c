@@ -180,6 +180,8 @@ api_server_answer(struct call *own_call)
 		call_fail(c, -ENOMEM, NULL);
 	if (c->res.text) {
 		body = (struct sv){c->res.text, c->res.text_n};
+	} else if (c->res.constant) {
+		body = sv_from(c->res.constant);
 	} else if (c->res.body) {
 		text = json_text(c->res.body);
 		if (!text)

@@ -245,6 +245,10 @@ http_h1_refuse_busy(struct http_conn *c)
 void
 http_h1_on_timer(struct http_conn *c)
 {
+	/* The application's time is its own. The deadline of the head is left to pass: nearly every
+	 * answer comes sooner and puts it off. */
+	if (c->h1.state == H1_APP || c->h1.state == H1_STREAM)
+		return;
 	/* Who has not begun a request, or does not take its answer, is just closed. */
 	if (c->h1.state == H1_BODY || (c->h1.state == H1_HEAD && c->h1.head_begun))
 		refuse(c, 408);
@@ -298,7 +302,6 @@ hand_over(struct http_conn *c, int body_error)
 {
 	struct http_h1_request *q = c->h1.request;
 
-	loop_timer_clear(&c->timer);
 	c->h1.state = H1_APP;
 	if (body_error) {
 		c->h1.keep_alive = false;
@@ -377,6 +380,9 @@ step_head(struct http_conn *c)
 		return -1;
 	}
 	h->state = H1_BODY;
+	/* What is here already needs no waiting for. */
+	if (!head.chunked && head.length <= h->in.n)
+		return 1;
 	http_conn_watch(c, EPOLLIN);
 	http_conn_arm(c, HTTP_BODY_MS);
 	return c->state == CONN_H1 ? 1 : -1;

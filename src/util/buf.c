@@ -54,21 +54,6 @@ buf_reserve(struct buf *b, size_t more)
 }
 
 int
-buf_put(struct buf *b, struct sv bytes)
-{
-	int r;
-
-	if (bytes.n == 0)
-		return 0;
-	r = buf_reserve(b, bytes.n);
-	if (r < 0)
-		return r;
-	memcpy(b->p + b->n, bytes.p, bytes.n);
-	b->n += bytes.n;
-	return 0;
-}
-
-int
 buf_putc(struct buf *b, char c)
 {
 	return buf_put(b, (struct sv){&c, 1});

@@ -6,6 +6,7 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "util/attr.h"
 #include "util/sv.h"
@@ -23,8 +24,24 @@ void buf_fini(struct buf *b);
 void buf_reset(struct buf *b);
 /* Room for `more` further bytes. 0, -ENOBUFS at the ceiling, -ENOMEM. */
 int buf_reserve(struct buf *b, size_t more) A_NODISCARD;
-/* All or nothing: 0, -ENOBUFS, -ENOMEM. */
-int buf_put(struct buf *b, struct sv bytes) A_NODISCARD;
+/* All or nothing: 0, -ENOBUFS, -ENOMEM. Here, because most of what is put is a few bytes that fit.
+ */
+A_NODISCARD static inline int
+buf_put(struct buf *b, struct sv bytes)
+{
+	int r;
+
+	if (bytes.n == 0)
+		return 0;
+	if (bytes.n > b->cap - b->n || bytes.n > b->max - b->n) {
+		r = buf_reserve(b, bytes.n);
+		if (r < 0)
+			return r;
+	}
+	memcpy(b->p + b->n, bytes.p, bytes.n);
+	b->n += bytes.n;
+	return 0;
+}
 int buf_putc(struct buf *b, char c) A_NODISCARD;
 int buf_printf(struct buf *b, const char *fmt, ...) A_PRINTF(2, 3) A_NODISCARD;
 int buf_vprintf(struct buf *b, const char *fmt, va_list ap) A_PRINTF(2, 0) A_NODISCARD;

@@ -153,7 +153,7 @@ heap_up(struct loop *l, size_t at)
 {
 	struct loop_timer *t = l->heap[at];
 
-	while (at > 0 && l->heap[(at - 1) / 2]->due_ms > t->due_ms) {
+	while (at > 0 && l->heap[(at - 1) / 2]->look_ms > t->look_ms) {
 		heap_put(l, at, l->heap[(at - 1) / 2]);
 		at = (at - 1) / 2;
 	}
@@ -170,9 +170,9 @@ heap_down(struct loop *l, size_t at)
 
 		if (child >= l->timers)
 			break;
-		if (child + 1 < l->timers && l->heap[child + 1]->due_ms < l->heap[child]->due_ms)
+		if (child + 1 < l->timers && l->heap[child + 1]->look_ms < l->heap[child]->look_ms)
 			child++;
-		if (l->heap[child]->due_ms >= t->due_ms)
+		if (l->heap[child]->look_ms >= t->look_ms)
 			break;
 		heap_put(l, at, l->heap[child]);
 		at = child;
@@ -184,6 +184,15 @@ int
 loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms, loop_timer_fn *fn,
 	       void *user)
 {
+	uint64_t due_ms = l->now_ms + delay_ms;
+
+	t->fn = fn;
+	t->user = user;
+	/* A deadline that is put off stays where it is: when the loop gets there it sees. */
+	if (t->loop && t->look_ms <= due_ms) {
+		t->due_ms = due_ms;
+		return 0;
+	}
 	loop_timer_clear(t);
 	if (l->timers == l->timers_cap) {
 		size_t cap = l->timers_cap ? l->timers_cap * 2 : 16;
@@ -195,9 +204,7 @@ loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms, loop_tim
 		l->timers_cap = cap;
 	}
 	t->loop = l;
-	t->due_ms = l->now_ms + delay_ms;
-	t->fn = fn;
-	t->user = user;
+	t->due_ms = t->look_ms = due_ms;
 	heap_put(l, l->timers, t);
 	heap_up(l, l->timers++);
 	return 0;
@@ -334,9 +341,9 @@ wait_ms(const struct loop *l, int max_wait_ms)
 
 	if (l->timers == 0)
 		return max_wait_ms;
-	if (l->heap[0]->due_ms <= l->now_ms)
+	if (l->heap[0]->look_ms <= l->now_ms)
 		return 0;
-	left = l->heap[0]->due_ms - l->now_ms;
+	left = l->heap[0]->look_ms - l->now_ms;
 	if (max_wait_ms >= 0 && (uint64_t)max_wait_ms < left)
 		return max_wait_ms;
 	return left > 60000 ? 60000 : (int)left;
@@ -364,9 +371,14 @@ loop_turn(struct loop *l, int max_wait_ms)
 	l->batch_n = 0;
 	/* At most as many as there were: a timer that re-arms itself for "now" waits for the next
 	 * turn. */
-	for (due = l->timers; due > 0 && l->timers > 0 && l->heap[0]->due_ms <= l->now_ms; due--) {
+	for (due = l->timers; due > 0 && l->timers > 0 && l->heap[0]->look_ms <= l->now_ms; due--) {
 		struct loop_timer *t = l->heap[0];
 
+		if (t->due_ms > l->now_ms) {
+			t->look_ms = t->due_ms;
+			heap_down(l, 0);
+			continue;
+		}
 		loop_timer_clear(t);
 		t->fn(t);
 	}

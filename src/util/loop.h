@@ -39,6 +39,7 @@ struct loop_io {
 struct loop_timer {
 	struct loop *loop; /* NULL while not armed */
 	uint64_t due_ms;   /* loop time */
+	uint64_t look_ms; /* when the loop looks at it: its place in the heap; never after due_ms */
 	size_t heap_at;
 	loop_timer_fn *fn;
 	void *user;
@@ -74,7 +75,8 @@ int loop_io_set(struct loop *l, struct loop_io *io, int fd, uint32_t events, loo
  * not delivered. */
 void loop_io_clear(struct loop_io *io);
 
-/* Arm (or re-arm) for `delay_ms` from now. One shot. 0 or -ENOMEM. */
+/* Arm (or re-arm) for `delay_ms` from now. One shot; later than before costs next to nothing. 0 or
+ * -ENOMEM. */
 int loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms, loop_timer_fn *fn,
 		   void *user) A_NODISCARD;
 void loop_timer_clear(struct loop_timer *t);

@@ -92,6 +92,52 @@ on_again(struct loop_timer *t)
 }
 
 static void
+set(struct loop *l, struct loop_timer *t, uint64_t delay, const char *name)
+{
+	assert_int_equal(loop_timer_set(l, t, delay, on_timer, (void *)(uintptr_t)name), 0);
+}
+
+static void
+look_at(struct loop *l, uint64_t when)
+{
+	now = when;
+	assert_int_equal(loop_turn(l, 0), 0);
+}
+
+static void
+timers_put_off_or_brought_forward_fire_at_their_last_time(void **state)
+{
+	struct loop_timer a = {0}, b = {0}, c = {0};
+	struct loop *l = *state;
+
+	order[0] = '\0';
+	set(l, &a, 10, "a");
+	set(l, &b, 20, "b");
+	set(l, &c, 30, "c");
+	set(l, &a, 25, "A");
+	set(l, &a, 40, "a");
+	set(l, &c, 5, "c");
+	look_at(l, 1004);
+	assert_string_equal(order, "");
+	look_at(l, 1015);
+	assert_string_equal(order, "c");
+	set(l, &b, 60, "b");
+	look_at(l, 1039);
+	assert_string_equal(order, "c");
+	look_at(l, 1040);
+	assert_string_equal(order, "ca");
+	/* Put off, then cleared; and one whose place was reached before its time. */
+	set(l, &a, 1, "a");
+	set(l, &a, 9, "a");
+	look_at(l, 1045);
+	loop_timer_clear(&a);
+	look_at(l, 1074);
+	assert_string_equal(order, "ca");
+	look_at(l, 1075);
+	assert_string_equal(order, "cab");
+}
+
+static void
 a_timer_that_arms_itself_for_now_waits_a_turn(void **state)
 {
 	struct loop_timer t = {0};
@@ -347,6 +393,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(timers_fire_in_the_order_of_their_time, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+			timers_put_off_or_brought_forward_fire_at_their_last_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_timer_that_arms_itself_for_now_waits_a_turn,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_callback_frees_is_not_called, setup,
