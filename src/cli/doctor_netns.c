@@ -64,7 +64,10 @@ doctor_check_netns(struct doctor *d)
 
 		line = sv_cut(&rest, '\n');
 		word = sv_cut(&line, ' ');
-		doctor_say(d, "driver", sv_eq(word, SV("ok")) ? VERDICT_OK : VERDICT_BAD,
+		doctor_say(d, "driver",
+			   sv_eq(word, SV("ok"))      ? VERDICT_OK
+			   : sv_eq(word, SV("lacks")) ? VERDICT_WARNING
+						      : VERDICT_BAD,
 			   "netns: %.*s", (int)line.n, line.p);
 	}
 	if (code != 0 && code != 2)

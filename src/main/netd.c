@@ -65,8 +65,8 @@ check_host(struct err *e)
 	return 0;
 }
 
-/* `--check`: a line for each thing that is needed, `ok …` or `bad …`. -EINVAL when one is missing.
- */
+/* `--check`: a line for each thing that is wanted, `ok …` or `bad …`, or `lacks …` where it does
+ * without. -EINVAL when one is missing. */
 static int
 check(const struct conf *conf)
 {
@@ -79,8 +79,11 @@ check(const struct conf *conf)
 	(void)printf("%s privileges%s%s\n", bad ? "bad" : "ok", bad ? ": " : "",
 		     bad ? no_privilege : "");
 	for (int i = 0; i < n; i++) {
-		(void)printf("%s %s%s%s\n", features[i].there ? "ok" : "bad", features[i].name,
-			     features[i].there ? "" : ": ", features[i].why);
+		(void)printf("%s %s%s%s\n",
+			     features[i].there	  ? "ok"
+			     : features[i].needed ? "bad"
+						  : "lacks",
+			     features[i].name, features[i].there ? "" : ": ", features[i].why);
 		bad |= features[i].needed && !features[i].there;
 	}
 	if (n < 0 || uplink_open(&uplink, conf->uplink, &e) < 0) {

@@ -136,6 +136,20 @@ rewrite_aliases(struct fabric *f, const struct netd_thing *t, change_fn *change,
 	return r;
 }
 
+/* The decky is another kind of system from now on. */
+static int
+change_persona(struct fabric *f, const struct netd_thing *t, struct err *e)
+{
+	int r = rewrite_aliases(f, t, set_persona, e);
+	const struct table_entry *nic = NULL;
+
+	while (r == 0 && (nic = table_next_nic(&f->table, &t->decky, nic))) {
+		look_put_programs(&f->look, &f->nl, nic->index, (enum netd_persona)t->persona);
+		r = nl_commit(&f->nl, e);
+	}
+	return r;
+}
+
 static int
 decky_add(struct fabric *f, const struct netd_thing *t, struct err *e)
 {
@@ -155,7 +169,7 @@ decky_add(struct fabric *f, const struct netd_thing *t, struct err *e)
 	(void)close(fd);
 	if (there) {
 		there->thing.persona = t->persona;
-		return rewrite_aliases(f, t, set_persona, e);
+		return change_persona(f, t, e);
 	}
 	if (table_add(&f->table, &decky))
 		return 0;
@@ -252,9 +266,12 @@ make_nic(struct fabric *f, const struct table_entry *nic, int bridge, int ns, st
 	/* The fence stands before there is anything to pass it. */
 	fabric_put_nic(f, nic);
 	r = fence_commit(f->fence, e);
+	if (r == 0)
+		r = look_check(&f->look, e);
 	if (r < 0)
 		return r;
 	nl_put_veth(&f->nl, nic->index, port, bridge, PEER_INDEX(t->slot), peer, t->mac, ns);
+	look_put_programs(&f->look, &f->nl, nic->index, (enum netd_persona)t->persona);
 	r = nl_commit(&f->nl, e);
 	if (r == 0)
 		r = set_inside(f, ns, t, e);
@@ -263,6 +280,18 @@ make_nic(struct fabric *f, const struct table_entry *nic, int bridge, int ns, st
 	netd_alias_put(NETD_NIC, t, alias);
 	nl_put_alias(&f->nl, nic->index, alias);
 	return nl_commit(&f->nl, e);
+}
+
+/* An interface with the same place in the decky has been given up, but still has it. */
+static bool
+place_is_taken(const struct fabric *f, const struct netd_thing *t)
+{
+	const struct table_entry *entry = NULL;
+
+	while ((entry = table_next_nic(&f->gone, &t->decky, entry)))
+		if (entry->thing.slot == t->slot)
+			return true;
+	return false;
 }
 
 static int
@@ -284,6 +313,8 @@ nic_add(struct fabric *f, const struct netd_thing *t, struct err *e)
 				       memcmp(there->thing.mac, t->mac, 6) == 0
 			       ? 1
 			       : err_set(e, -EEXIST, "the interface is there and differs");
+	if (place_is_taken(f, t))
+		fabric_flush(f);
 	nic.thing.flags = decky->thing.flags;
 	nic.thing.persona = decky->thing.persona;
 	nic.index = f->next_index++;

@@ -6,6 +6,7 @@
 
 #include "netd/fabric.h"
 #include "netd/fence.h"
+#include "netd/look.h"
 #include "netd/nl.h"
 #include "netd/space.h"
 #include "netd/table.h"
@@ -16,6 +17,7 @@
 struct fabric {
 	struct space space;
 	struct fence *fence;
+	struct look look;
 	struct uplink uplink;
 	struct table table;
 	int next_index; /* of links; never used twice in one life, since old names live a while */
@@ -27,8 +29,8 @@ struct fabric {
 /* Let a LAN's or interface's link go with the next flush, and forget the entry. */
 void fabric_give_up(struct fabric *f, struct table_entry *entry);
 
-/* Tell the fence of an interface of the table, of its decky's other ones as well; to be committed.
- */
+/* Tell the fence and the programs of an interface of the table, of its decky's other ones as well;
+ * to be committed and checked. */
 void fabric_put_nic(struct fabric *f, const struct table_entry *nic);
 
 #endif

@@ -42,7 +42,10 @@ fabric_put_nic(struct fabric *f, const struct table_entry *nic)
 		(void)snprintf(other, sizeof(other), "p%d", entry->index);
 		fence_put_own(f->fence, other, nic->thing.ip, true);
 		fence_put_own(f->fence, port, entry->thing.ip, true);
+		look_put_own(&f->look, entry->index, nic->thing.ip, &nic->thing.decky);
+		look_put_own(&f->look, nic->index, entry->thing.ip, &nic->thing.decky);
 	}
+	look_put_own(&f->look, nic->index, nic->thing.ip, &nic->thing.decky);
 	fence_put_port(f->fence, port, nic->thing.ip, nic->thing.flags & NETD_FORWARD);
 }
 
@@ -63,11 +66,15 @@ put_gone(struct fabric *f, const struct table_entry *gone)
 			if (entry->index == gone->index)
 				continue;
 			fence_put_own(f->fence, port, entry->thing.ip, false);
+			look_put_absent(&f->look, gone->index, entry->thing.ip);
 			(void)snprintf(other, sizeof(other), "p%d", entry->index);
-			if (!moved)
-				fence_put_own(f->fence, other, gone->thing.ip, false);
+			if (moved)
+				continue;
+			fence_put_own(f->fence, other, gone->thing.ip, false);
+			look_put_absent(&f->look, entry->index, gone->thing.ip);
 		}
 	}
+	look_put_absent(&f->look, gone->index, gone->thing.ip);
 	fence_put_gone(f->fence, port, gone->thing.ip, moved);
 }
 
@@ -229,6 +236,50 @@ rebuild_fence(struct fabric *f, struct err *e)
 	return fence_commit(f->fence, e);
 }
 
+struct hooks {
+	uint8_t *seen; /* a bit for each link */
+	int end;
+};
+
+static void
+on_hook(void *user, int index)
+{
+	struct hooks *hooks = user;
+
+	if (index > 0 && index < hooks->end)
+		hooks->seen[index / 8] |= (uint8_t)(1u << index % 8);
+}
+
+/* Programs at the links that have none, or, with `all`, this version's at every one. */
+static int
+hang_programs(struct fabric *f, bool all, struct err *e)
+{
+	struct hooks hooks = {.end = f->next_index};
+	int r;
+
+	if (!f->look.on)
+		return 0;
+	r = look_check(&f->look, e);
+	hooks.seen = calloc((size_t)hooks.end / 8 + 1, 1);
+	if (r == 0 && !hooks.seen)
+		r = err_set(e, -ENOMEM, "out of memory");
+	if (r == 0 && !all)
+		r = nl_hooked(&f->nl, on_hook, &hooks, e);
+	for (size_t i = 0; r == 0 && i < f->table.n; i++) {
+		const struct table_entry *nic = &f->table.v[i];
+
+		if (nic->kind != NETD_NIC || hooks.seen[nic->index / 8] & 1u << nic->index % 8)
+			continue;
+		look_put_programs(&f->look, &f->nl, nic->index,
+				  (enum netd_persona)nic->thing.persona);
+		r = nl_commit(&f->nl, e);
+		if (r == 0 && !all)
+			log_event(LV_WARN, "netd.look.mended", KV_I("link", nic->index));
+	}
+	free(hooks.seen);
+	return r;
+}
+
 /* The table as the kernel has it. What is unfinished or belongs to nothing goes. 1 when it was not
  * what we thought, 0, or a negative errno. */
 static int
@@ -290,6 +341,8 @@ fabric_list(struct fabric *f, fabric_list_fn *fn, void *user, struct err *e)
 	r = scan(f, e);
 	if (r > 0)
 		r = rebuild_fence(f, e);
+	if (r == 0)
+		r = hang_programs(f, false, e);
 	for (size_t i = 0; r == 0 && i < f->table.n; i++) {
 		struct table_entry *entry = &f->table.v[i];
 
@@ -329,6 +382,7 @@ int
 fabric_new(const char *dir, const char *uplink, struct fabric **ret, struct err *e)
 {
 	struct fabric *f = calloc(1, sizeof(*f));
+	struct err why = {0};
 	int r;
 
 	if (!f)
@@ -337,8 +391,11 @@ fabric_new(const char *dir, const char *uplink, struct fabric **ret, struct err 
 	f->next_index = FIRST_INDEX;
 	f->space.home = -1;
 	r = uplink_open(&f->uplink, uplink, e);
+	if (look_open(&f->look, &why) < 0)
+		log_event(LV_WARN, "netd.look.settings_only", KV_S("why", err_text(&why)));
 	if (r == 0)
 		r = space_open(&f->space, dir, e);
+	f->space.own_clock = f->look.on;
 	if (r == 0)
 		r = nl_open(&f->nl, e);
 	if (r == 0)
@@ -348,6 +405,8 @@ fabric_new(const char *dir, const char *uplink, struct fabric **ret, struct err 
 	/* The rules of this version, whatever was there. */
 	if (r >= 0)
 		r = rebuild_fence(f, e);
+	if (r == 0)
+		r = hang_programs(f, true, e);
 	if (r == 0)
 		r = uplink_join(&f->uplink, &f->nl, f->space.home, &f->next_index, e);
 	if (r == 0)
@@ -366,6 +425,7 @@ fabric_free(struct fabric *f)
 	if (!f)
 		return;
 	fence_free(f->fence);
+	look_close(&f->look);
 	nl_close(&f->nl);
 	uplink_close(&f->uplink);
 	table_fini(&f->table);

@@ -3,6 +3,7 @@
 #include "netd/guard.h"
 
 #include <errno.h>
+#include <linux/bpf.h>
 #include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -115,6 +116,9 @@ static const struct rule rules[] = {
 	{SCMP_SYS(setns), 1, {SCMP_A1_64(SCMP_CMP_EQ, CLONE_NEWNET)}},
 	{SCMP_SYS(mount), 1, {SCMP_A3_64(SCMP_CMP_EQ, MS_BIND)}},
 	{SCMP_SYS(umount2), 1, {SCMP_A1_64(SCMP_CMP_EQ, MNT_DETACH)}},
+	/* the table of own addresses, of programs that were loaded before */
+	{SCMP_SYS(bpf), 1, {SCMP_A0_32(SCMP_CMP_EQ, BPF_MAP_UPDATE_ELEM)}},
+	{SCMP_SYS(bpf), 1, {SCMP_A0_32(SCMP_CMP_EQ, BPF_MAP_DELETE_ELEM)}},
 	{SCMP_SYS(openat), 0, {{0}}},
 	{SCMP_SYS(unlink), 0, {{0}}},
 	{SCMP_SYS(rmdir), 0, {{0}}},

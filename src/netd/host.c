@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "netd/fence.h"
+#include "netd/look.h"
 #include "netd/nl.h"
 #include "util/sv.h"
 
@@ -74,7 +75,15 @@ host_tune(struct err *e)
 
 /* -- probes: each runs in a child, in a network namespace that goes with it -- */
 
-enum probe { PROBE_NAMESPACE, PROBE_MOUNT, PROBE_BRIDGE, PROBE_VETH, PROBE_FENCE, PROBE_COUNT };
+enum probe {
+	PROBE_NAMESPACE,
+	PROBE_MOUNT,
+	PROBE_BRIDGE,
+	PROBE_VETH,
+	PROBE_FENCE,
+	PROBE_LOOK,
+	PROBE_COUNT
+};
 
 static const struct {
 	const char *name;
@@ -85,6 +94,7 @@ static const struct {
 	[PROBE_BRIDGE] = {"bridges", true},
 	[PROBE_VETH] = {"veth pairs", true},
 	[PROBE_FENCE] = {"nftables for bridges", true},
+	[PROBE_LOOK] = {"eBPF for the looks of TCP/IP", false},
 };
 _Static_assert(PROBE_COUNT <= HOST_FEATURES_MAX, "room for all");
 
@@ -115,6 +125,18 @@ try_mount(struct err *e)
 	return 0;
 }
 
+/* Programs, and a place for them at the link. */
+static int
+try_look(struct nl *nl, int index, struct err *e)
+{
+	int r = look_try(e);
+
+	if (r < 0)
+		return r;
+	nl_put_hooks(nl, index);
+	return nl_commit(nl, e);
+}
+
 static void
 try_all(struct report *report)
 {
@@ -140,6 +162,7 @@ try_all(struct report *report)
 		nl_put_veth(nl, 101, "p101", r == 0 ? 100 : 0, 102, "p102", mac, ns);
 		r = nl_commit(nl, &e);
 		note(report, PROBE_VETH, r, &e);
+		note(report, PROBE_LOOK, try_look(nl, 101, &e), &e);
 		nl_close(nl);
 	}
 	note(report, PROBE_FENCE, fence_try(&e), &e);

@@ -6,7 +6,10 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
@@ -347,6 +350,62 @@ nl_put_up(struct nl *s, int index)
 	end(s, h);
 }
 
+/* -- programs -- */
+
+/* Ours among the filters of a hook. */
+#define FILTER_PRIORITY 1
+#define FILTER_HANDLE	1
+
+static struct nlmsghdr *
+begin_traffic(struct nl *s, uint16_t type, int index, struct tcmsg traffic)
+{
+	struct nlmsghdr *h = begin(s, type, NLM_F_CREATE);
+	struct tcmsg *m;
+
+	if (!h)
+		return NULL;
+	m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	*m = traffic;
+	m->tcm_family = AF_UNSPEC;
+	m->tcm_ifindex = index;
+	return h;
+}
+
+void
+nl_put_hooks(struct nl *s, int index)
+{
+	struct tcmsg traffic = {.tcm_parent = TC_H_CLSACT, .tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0)};
+	struct nlmsghdr *h = begin_traffic(s, RTM_NEWQDISC, index, traffic);
+
+	if (!h)
+		return;
+	mnl_attr_put_strz(h, TCA_KIND, "clsact");
+	end(s, h);
+}
+
+void
+nl_put_program(struct nl *s, int index, enum nl_hook hook, int program_fd, const char *name)
+{
+	struct tcmsg traffic = {
+		.tcm_parent = TC_H_MAKE(TC_H_CLSACT,
+					hook == NL_HOOK_IN ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS),
+		.tcm_handle = FILTER_HANDLE,
+		.tcm_info = TC_H_MAKE(FILTER_PRIORITY << 16, htons(ETH_P_IP)),
+	};
+	struct nlmsghdr *h = begin_traffic(s, RTM_NEWTFILTER, index, traffic);
+	struct nlattr *options;
+
+	if (!h)
+		return;
+	mnl_attr_put_strz(h, TCA_KIND, "bpf");
+	options = mnl_attr_nest_start(h, TCA_OPTIONS);
+	mnl_attr_put_u32(h, TCA_BPF_FD, (uint32_t)program_fd);
+	mnl_attr_put_strz(h, TCA_BPF_NAME, name);
+	mnl_attr_put_u32(h, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
+	mnl_attr_nest_end(h, options);
+	end(s, h);
+}
+
 /* -- addresses and routes -- */
 
 void
@@ -407,13 +466,18 @@ dump(struct nl *s, uint16_t type, uint8_t family, message_fn *fn, void *user, bo
 {
 	struct {
 		struct nlmsghdr h;
-		struct ifinfomsg m;
-	} ask = {{sizeof(ask), type, NLM_F_REQUEST | NLM_F_DUMP, s->seq++, 0}, {0}};
+		union {
+			struct tcmsg traffic;
+			struct ifinfomsg link; /* of routes, too */
+		} m;
+	} ask = {{0, type, NLM_F_REQUEST | NLM_F_DUMP, s->seq++, 0}, {{0}}};
 	char bytes[ANSWER_BYTES] A_UNINIT __attribute__((aligned(8)));
 
-	ask.m.ifi_family = family;
+	ask.h.nlmsg_len =
+		NLMSG_LENGTH(type == RTM_GETQDISC ? sizeof(ask.m.traffic) : sizeof(ask.m.link));
+	ask.m.link.ifi_family = family;
 	*ret_again = false;
-	if (send(s->fd, &ask, sizeof(ask), 0) < 0)
+	if (send(s->fd, &ask, ask.h.nlmsg_len, 0) < 0)
 		return -errno;
 	for (;;) {
 		ssize_t got = recv(s->fd, bytes, sizeof(bytes), 0);
@@ -479,6 +543,33 @@ nl_links(struct nl *s, nl_link_fn *fn, void *user, struct err *e)
 	for (unsigned i = 0; r == 0 && again && i < DUMP_RESTARTS; i++)
 		r = dump(s, RTM_GETLINK, AF_UNSPEC, on_link, &walk, &again);
 	return r < 0 ? err_set(e, r, "list of links: %s", strerror(-r)) : 0;
+}
+
+struct hook_walk {
+	nl_index_fn *fn;
+	void *user;
+};
+
+static void
+on_qdisc(void *user, const struct nlmsghdr *h)
+{
+	const struct tcmsg *m = mnl_nlmsg_get_payload(h);
+	const struct hook_walk *walk = user;
+
+	if (h->nlmsg_type == RTM_NEWQDISC && m->tcm_parent == TC_H_CLSACT)
+		walk->fn(walk->user, m->tcm_ifindex);
+}
+
+int
+nl_hooked(struct nl *s, nl_index_fn *fn, void *user, struct err *e)
+{
+	struct hook_walk walk = {fn, user};
+	bool again = true;
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && again && i < DUMP_RESTARTS; i++)
+		r = dump(s, RTM_GETQDISC, AF_UNSPEC, on_qdisc, &walk, &again);
+	return r < 0 ? err_set(e, r, "list of hooks: %s", strerror(-r)) : 0;
 }
 
 int

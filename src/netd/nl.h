@@ -64,6 +64,12 @@ void nl_put_passthru(struct nl *s, int lower, int index, const char *name, int n
 void nl_put_alias(struct nl *s, int index, const char *alias);
 void nl_put_group(struct nl *s, int index, uint32_t group);
 void nl_put_delete_group(struct nl *s, uint32_t group);
+/* A place for programs at what comes in by a link and at what leaves by it. One that is there stays
+ * as it is. */
+void nl_put_hooks(struct nl *s, int index);
+enum nl_hook { NL_HOOK_IN, NL_HOOK_OUT };
+/* Our program there becomes `program_fd`. */
+void nl_put_program(struct nl *s, int index, enum nl_hook hook, int program_fd, const char *name);
 /* Up, without an IPv6 address. */
 void nl_put_up(struct nl *s, int index);
 void nl_put_address(struct nl *s, int index, uint32_t ip, unsigned bits);
@@ -72,6 +78,9 @@ void nl_put_route(struct nl *s, uint32_t ip, unsigned bits, uint32_t via);
 
 /* Every link of the namespace. 0 or a negative errno. */
 int nl_links(struct nl *s, nl_link_fn *fn, void *user, struct err *e) A_NODISCARD;
+/* Every link of the namespace that has hooks. 0 or a negative errno. */
+typedef void nl_index_fn(void *user, int index);
+int nl_hooked(struct nl *s, nl_index_fn *fn, void *user, struct err *e) A_NODISCARD;
 /* IFLA_OPERSTATE of a link, or a negative errno (-ENODEV: there is none). */
 int nl_operstate(struct nl *s, int index) A_NODISCARD;
 /* Delete all routes that nl_put_route has made in this namespace. 0 or a negative errno. */

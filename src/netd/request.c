@@ -20,7 +20,7 @@ static const struct {
 };
 
 static const char *const personas[NETD_PERSONA_COUNT] = {
-#define PERSONA(name, word, ttl, timestamps, scaling, sack, ecn, rmem) [NETD_PERSONA_##name] = word,
+#define PERSONA(name, word, ...) [NETD_PERSONA_##name] = word,
 #include "netd/persona.def"
 #undef PERSONA
 };

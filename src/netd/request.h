@@ -52,7 +52,7 @@ enum netd_op {
 };
 
 enum netd_persona {
-#define PERSONA(name, word, ttl, timestamps, scaling, sack, ecn, rmem) NETD_PERSONA_##name,
+#define PERSONA(name, ...) NETD_PERSONA_##name,
 #include "netd/persona.def"
 #undef PERSONA
 	NETD_PERSONA_COUNT

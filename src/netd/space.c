@@ -48,7 +48,7 @@ static const struct persona {
 	unsigned ttl, timestamps, scaling, sack, ecn;
 	const char *rmem;
 } personas[NETD_PERSONA_COUNT] = {
-#define PERSONA(name, word, tl, ts, ws, sk, ec, rm)                                                \
+#define PERSONA(name, word, tl, ts, ws, sk, ec, rm, ...)                                           \
 	[NETD_PERSONA_##name] = {tl, ts, ws, sk, ec, rm},
 #include "netd/persona.def"
 #undef PERSONA
@@ -97,7 +97,9 @@ set_persona(struct space *s, const struct persona *p, struct err *e)
 	};
 
 	(void)snprintf(ttl, sizeof(ttl), "%u", p->ttl);
-	(void)snprintf(timestamps, sizeof(timestamps), "%u", p->timestamps);
+	/* 1 is a clock for each connection, which nothing real has; 2 the kernel's, one for all. */
+	(void)snprintf(timestamps, sizeof(timestamps), "%u",
+		       p->timestamps && s->own_clock ? 2 : p->timestamps);
 	(void)snprintf(scaling, sizeof(scaling), "%u", p->scaling);
 	(void)snprintf(sack, sizeof(sack), "%u", p->sack);
 	(void)snprintf(ecn, sizeof(ecn), "%u", p->ecn);

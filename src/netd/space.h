@@ -26,6 +26,7 @@ struct space {
 	int stock[SPACE_STOCK];
 	unsigned nstock;
 	struct settings settings;
+	bool own_clock; /* the time stamps of deckies are made their own on the way out */
 };
 
 /* `<topology>.<decky>`: the name of a decky's namespace. */

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a test wants to know of TCP and cannot ask curl: time stamps as they are on the wire, an echo at both ends of a link.
+
+wire.py stamps IP PORT COUNT     connect that often; every packet of the peer that has a time stamp, as JSON
+wire.py serve PORT               answer each connection with what it has sent, when it has said all
+wire.py echo IP PORT BYTES MS    send so many bytes, in pieces with MS between, and check that all of them come back
+wire.py plain INTERFACE          checksums and segments are made by the kernel at once, none are left to an interface
+"""
+import ctypes
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+
+PIECE = 65536
+SIOCETHTOOL = 0x8946
+
+
+def stamp_of(options):
+    """(value, echo) of the time stamp option, or None."""
+    at = 0
+    while at < len(options) and options[at] != 0:
+        if options[at] == 1:
+            at += 1
+            continue
+        if at + 1 >= len(options) or options[at + 1] < 2:
+            return None
+        if options[at] == 8 and options[at + 1] == 10 and at + 10 <= len(options):
+            return struct.unpack("!II", options[at + 2:at + 10])
+        at += options[at + 1]
+    return None
+
+
+def stamps(ip, port, count):
+    wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+    wire.settimeout(0.3)
+    found = []
+    for _ in range(count):
+        with socket.create_connection((ip, port), 5) as peer:
+            peer.settimeout(0.5)
+            try:
+                peer.sendall(b"PING\r\n\r\n")
+                peer.recv(4096)
+            except OSError:
+                pass
+        while True:
+            try:
+                packet = wire.recv(65536)
+            except OSError:
+                break
+            head = 4 * (packet[0] & 15)
+            if packet[9] != 6 or packet[12:16] != socket.inet_aton(ip):
+                continue
+            tcp = packet[head:]
+            stamp = stamp_of(tcp[20:4 * (tcp[12] >> 4)])
+            if stamp:
+                found.append({"flags": tcp[13], "stamp": stamp[0], "echo": stamp[1], "at": int(time.monotonic() * 1000)})
+    print(json.dumps(found))
+
+
+def serve(port):
+    def answer(peer):
+        with peer:
+            said = bytearray()
+            while piece := peer.recv(PIECE):
+                said += piece
+            peer.sendall(said)
+
+    listener = socket.create_server(("", port))
+    print("ready", flush=True)
+    while True:
+        threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+
+def echo(ip, port, size, pause_ms):
+    data = os.urandom(size)
+    with socket.create_connection((ip, port), 10) as peer:
+        peer.settimeout(60)
+        for at in range(0, size, PIECE):
+            peer.sendall(data[at:at + PIECE])
+            time.sleep(pause_ms / 1000)
+        peer.shutdown(socket.SHUT_WR)
+        back = hashlib.sha256()
+        while piece := peer.recv(PIECE):
+            back.update(piece)
+    if back.digest() != hashlib.sha256(data).digest():
+        sys.exit("what came back is not what was sent")
+
+
+def plain(interface):
+    """ethtool -K <interface> tso off gso off tx off"""
+    for command in (0x1F, 0x24, 0x17):
+        value = ctypes.create_string_buffer(struct.pack("II", command, 0))
+        with socket.socket() as any_socket:
+            fcntl.ioctl(any_socket, SIOCETHTOOL, struct.pack("16sP16x", interface.encode(), ctypes.addressof(value)))
+
+
+if __name__ == "__main__":
+    command, *rest = sys.argv[1:]
+    {"stamps": stamps, "serve": serve, "echo": echo, "plain": plain}[command](
+        *[int(x) if x.isdigit() else x for x in rest])
