@@ -56,7 +56,7 @@ h_mutation_create(struct api_ctx *cx, const struct api_req *req, struct api_res 
 	if (word && topo_op_by_hand(op) && json_is_object(payload))
 		(void)topo_op_check(op, payload, topo_bad_field, res);
 	if (!api_bad(res)) {
-		r = topo_from_path(cx, req, 0, res, &t);
+		r = topo_head_from_path(cx, req, 0, res, &t);
 		if (r > 0)
 			r = enqueue(cx, req, res, t, op, payload);
 	}
@@ -86,7 +86,7 @@ h_mutation_list(struct api_ctx *cx, const struct api_req *req, struct api_res *r
 		api_bad_field(res, "query.state", "unknown state");
 	if (api_bad(res))
 		return 0;
-	r = topo_from_path(cx, req, 0, res, &t);
+	r = topo_head_from_path(cx, req, 0, res, &t);
 	if (r <= 0)
 		return r;
 	r = mutation_count(cx->db, t->id, word, &total, NULL);

@@ -127,10 +127,8 @@ find_decky(struct api_ctx *cx, const struct api_req *req, struct api_res *res, s
 	   struct topo **ret_topo)
 {
 	const char *id = api_param_uuid(req, 0);
-	struct topo_world w = {0};
-	struct topo *t = NULL, *after = NULL;
-	const struct topo_decky *d;
-	int r = id ? topology_load(cx->db, id, &t, cx->e) : 0;
+	struct topo *t = NULL;
+	int r = id ? topology_head(cx->db, id, &t, cx->e) : 0;
 
 	if (r == 0)
 		return api_fail(res, 404, "topology '%.*s' not found",
@@ -138,28 +136,19 @@ find_decky(struct api_ctx *cx, const struct api_req *req, struct api_res *res, s
 				req->param[0].p);
 	if (r < 0)
 		return r;
-	r = topology_world(cx->db, cx->conf->pool, t->id, &w, cx->e);
+	r = api_param_text(req, 1, c->decky, sizeof(c->decky))
+		    ? topo_decky_after_queue(cx, t->id, c->decky)
+		    : 0;
 	if (r == 0)
-		r = topo_after_queue(cx, t, &w, &after);
-	topology_world_fini(&w);
-	if (r < 0) {
-		topo_free(t);
-		return r;
-	}
-	d = api_param_text(req, 1, c->decky, sizeof(c->decky)) ? topo_decky_named(after, c->decky)
-							       : NULL;
-	r = 1;
-	if (!d)
 		r = api_fail(res, 404, "decky '%.64s' is not in topology '%s'", req->param[1].p,
 			     t->id);
-	else if (t->status != TOPO_ACTIVE && t->status != TOPO_DEGRADED)
+	else if (r > 0 && t->status != TOPO_ACTIVE && t->status != TOPO_DEGRADED)
 		r = api_fail(res, 409,
 			     "Topology is '%s'; services can only be changed live on 'active' or "
 			     "'degraded' topologies.",
 			     topo_status_word(t->status));
-	else if (!topo_version_fits(req, res, t))
+	else if (r > 0 && !topo_version_fits(req, res, t))
 		r = 0;
-	topo_free(after);
 	if (r > 0)
 		*ret_topo = t;
 	else
@@ -204,11 +193,17 @@ static int
 answer_applied(struct api_ctx *cx, const struct api_req *req, struct api_res *res,
 	       const struct change *c, const struct mutation *m)
 {
+	struct topo_part part = {0};
 	const struct topo_decky *d;
 	struct topo *t = NULL;
-	int r = topology_load(cx->db, m->topology_id, &t, cx->e);
+	int r = topo_part_init(&part);
 
 	(void)req;
+	if (r == 0)
+		r = topo_part_add_decky(&part, c->decky);
+	if (r == 0)
+		r = topology_load_part(cx->db, m->topology_id, &part, &t, cx->e);
+	topo_part_fini(&part);
 	if (r < 0)
 		return r;
 	d = r > 0 ? topo_decky_named(t, c->decky) : NULL;

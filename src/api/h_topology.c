@@ -266,7 +266,7 @@ int
 h_topology_delete(struct api_ctx *cx, const struct api_req *req, struct api_res *res)
 {
 	struct topo *t = NULL;
-	int r = topo_version_query(req, res) ? topo_from_path(cx, req, 0, res, &t) : 0;
+	int r = topo_version_query(req, res) ? topo_head_from_path(cx, req, 0, res, &t) : 0;
 
 	if (r <= 0)
 		return r;
@@ -400,7 +400,7 @@ h_topology_status_events(struct api_ctx *cx, const struct api_req *req, struct a
 	api_query_page(req, res, 100, 1000, &limit, &offset);
 	if (api_bad(res))
 		return 0;
-	r = topo_from_path(cx, req, 0, res, &t);
+	r = topo_head_from_path(cx, req, 0, res, &t);
 	if (r <= 0)
 		return r;
 	r = topology_status_events(cx->db, t->id, limit, &rows, NULL);

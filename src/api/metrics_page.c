@@ -30,7 +30,7 @@ struct page {
 	struct http_req *http;
 	struct api_numbers sum;
 	struct buf text;
-	uint64_t changes_cut; /* by the mutators */
+	uint64_t changes_cut, models_left; /* of the mutators */
 	int code;
 };
 
@@ -136,8 +136,10 @@ put_heartbeats(struct db *db, struct page *p)
 	for (int i = 0; i < n && r == 0; i++) {
 		json_t *extra = json_stored(rows[i].extra, "{}");
 
-		if (strcmp(rows[i].name, "mutator") == 0)
+		if (strcmp(rows[i].name, "mutator") == 0) {
 			p->changes_cut += counter_of(extra, "changes_cut");
+			p->models_left += counter_of(extra, "models_left");
+		}
 		if (strcmp(rows[i].name, "resolver") != 0) {
 			json_decref(extra);
 			continue;
@@ -239,6 +241,7 @@ put_limits(const struct page *p, struct buf *b)
 			{"tickets_per_user", ticket_dropped(s->tickets)},
 			{"limiter_keys", limiter_forgotten(s->limiter)},
 			{"changes", p->changes_cut + topology_changes_cut()},
+			{"models", p->models_left},
 			{"bus_pending", bus_dropped(s)},
 			{"trace_spans", traces.dropped},
 		};

@@ -22,6 +22,18 @@ topo_from_path(struct api_ctx *cx, const struct api_req *req, unsigned param, st
 	return r;
 }
 
+int
+topo_head_from_path(struct api_ctx *cx, const struct api_req *req, unsigned param,
+		    struct api_res *res, struct topo **ret_topo)
+{
+	const char *id = api_param_uuid(req, param);
+	int r = id ? topology_head(cx->db, id, ret_topo, NULL) : 0;
+
+	if (r == 0)
+		(void)api_fail(res, 404, "Topology not found");
+	return r;
+}
+
 bool
 topo_version_query(const struct api_req *req, struct api_res *res)
 {
@@ -149,16 +161,50 @@ queue_apply(struct queue *q, const struct topo *t, const struct topo_world *w, i
 	return r > 0 ? 0 : r < 0 ? r : -EINVAL;
 }
 
-int
-topo_after_queue(struct api_ctx *cx, const struct topo *t, const struct topo_world *w,
-		 struct topo **ret_after)
+/* What the queue looks at; topo_part_fini in any case. */
+static int
+queue_part(const struct queue *q, struct topo_part *part)
 {
+	int r = topo_part_init(part);
+
+	for (int i = 0; r == 0 && i < q->n; i++)
+		r = topo_part_add(part, topo_op_find(q->list[i].op), q->list[i].payload);
+	return r;
+}
+
+static int
+world_of(struct api_ctx *cx, const char *topology_id, const struct topo_part *part,
+	 struct topo_world *ret)
+{
+	return part->subnets ? topology_world(cx->db, cx->conf->pool, topology_id, ret, cx->e) : 0;
+}
+
+int
+topo_decky_after_queue(struct api_ctx *cx, const char *topology_id, const char *decky)
+{
+	struct topo_world w = {0};
+	struct topo_part part = {0};
+	struct topo *t = NULL, *after = NULL;
 	struct queue q;
-	int r = queue_load(cx, t->id, &q);
+	int r = queue_load(cx, topology_id, &q);
 
 	q.whole = true;
 	if (r == 0)
-		r = queue_apply(&q, t, w, -1, ret_after);
+		r = queue_part(&q, &part);
+	if (r == 0)
+		r = topo_part_add_decky(&part, decky);
+	if (r == 0)
+		r = world_of(cx, topology_id, &part, &w);
+	if (r == 0)
+		r = topology_load_part(cx->db, topology_id, &part, &t, cx->e);
+	if (r > 0)
+		r = queue_apply(&q, t, &w, -1, &after);
+	if (r == 0)
+		r = after && topo_decky_named(after, decky);
+	topo_free(t);
+	topo_free(after);
+	topo_part_fini(&part);
+	topology_world_fini(&w);
 	queue_fini(&q);
 	return r;
 }
@@ -205,17 +251,16 @@ topo_queue_without(struct api_ctx *cx, const struct topo *t, const char *id,
  * first only the end is; only if that fails, perhaps by one of those, each is validated again.
  */
 static int
-try_op(struct api_ctx *cx, const struct topo *t, const struct topo_world *w, enum topo_op op,
+try_op(struct queue *q, const struct topo *t, const struct topo_world *w, enum topo_op op,
        const json_t *payload, struct topo_refusal *refusal)
 {
-	struct queue q;
-	int r = queue_load(cx, t->id, &q);
+	int r = 0;
 
 	for (int whole = 0; r == 0 && whole < 2; whole++) {
 		struct topo *after = NULL;
 
-		q.whole = whole == 1;
-		r = queue_apply(&q, t, w, -1, &after);
+		q->whole = whole == 1;
+		r = queue_apply(q, t, w, -1, &after);
 		if (r == 0)
 			r = topo_op_apply(after, op, payload, w, refusal, NULL);
 		topo_free(after);
@@ -224,6 +269,42 @@ try_op(struct api_ctx *cx, const struct topo *t, const struct topo_world *w, enu
 		topo_refusal_fini(refusal);
 		r = 0;
 	}
+	return r;
+}
+
+/* On the rows that the operation and the queue look at; the whole has to be read only to say all
+ * that there is to say of a refusal. */
+static int
+check_op(struct api_ctx *cx, const char *topology_id, enum topo_op op, const json_t *payload,
+	 struct topo_refusal *refusal)
+{
+	struct topo_world w = {0};
+	struct topo_part part = {0};
+	struct queue q;
+	int r = queue_load(cx, topology_id, &q);
+
+	if (r == 0)
+		r = queue_part(&q, &part);
+	if (r == 0)
+		r = topo_part_add(&part, op, payload);
+	if (r == 0)
+		r = world_of(cx, topology_id, &part, &w);
+	for (bool again = true; r == 0 && again;) {
+		struct topo *t = NULL;
+
+		again = false;
+		r = topology_load_part(cx->db, topology_id, &part, &t, cx->e);
+		r = r > 0 ? try_op(&q, t, &w, op, payload, refusal) : r < 0 ? r : -ESTALE;
+		if (r == -EPERM && !part.whole) {
+			topo_refusal_fini(refusal);
+			memset(q.refused, 0, (size_t)q.n * sizeof(*q.refused));
+			part.whole = again = true;
+			r = 0;
+		}
+		topo_free(t);
+	}
+	topo_part_fini(&part);
+	topology_world_fini(&w);
 	queue_fini(&q);
 	return r;
 }
@@ -232,7 +313,6 @@ int
 topo_enqueue(struct api_ctx *cx, const struct api_req *req, struct api_res *res, struct topo *t,
 	     enum topo_op op, const json_t *payload, char ret_id[ID_UUID_SIZE])
 {
-	struct topo_world w = {0};
 	struct topo_refusal refusal = {0};
 	int64_t pending = 0;
 	int r = mutation_count(cx->db, t->id, "pending", &pending, cx->e);
@@ -242,10 +322,7 @@ topo_enqueue(struct api_ctx *cx, const struct api_req *req, struct api_res *res,
 	if (pending >= LIMIT_MUTATIONS_PENDING)
 		return api_fail(res, 409, "limit reached: mutations (%d)",
 				(int)LIMIT_MUTATIONS_PENDING);
-	r = topology_world(cx->db, cx->conf->pool, t->id, &w, cx->e);
-	if (r == 0)
-		r = try_op(cx, t, &w, op, payload, &refusal);
-	topology_world_fini(&w);
+	r = check_op(cx, t->id, op, payload, &refusal);
 	if (r == -EPERM)
 		return topo_refused(res, &refusal);
 	if (r == 0)

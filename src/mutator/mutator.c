@@ -10,9 +10,7 @@
 #include <unistd.h>
 
 #include "mutator/health.h"
-#include "mutator/traced.h"
-#include "mutator/work.h"
-#include "store/journal.h"
+#include "mutator/job.h"
 #include "util/clock.h"
 #include "util/id.h"
 #include "util/log.h"
@@ -24,65 +22,6 @@
 #define HELPER_RETRY_MS 500
 /* A store that failed is tried again after this time. */
 #define RETRY_MS	500
-/* Topologies worked on at once; the others wait in the store. */
-#define TASKS_MAX	16
-
-enum job_kind { JOB_START, JOB_FIND, JOB_FIND_RECONCILE, JOB_RENEW, JOB_PREPARE, JOB_FINISH };
-
-/* One trip to a store thread. */
-struct job {
-	struct pool_job pool_job;
-	struct mutator *m;
-	enum job_kind kind;
-	struct task *task;  /* PREPARE, FINISH */
-	struct work *works; /* FIND: out */
-	int nworks;
-	char (*busy)[ID_UUID_SIZE]; /* FIND: in */
-	size_t nbusy;
-	struct work_inventory inventory; /* START: out */
-	int64_t helper;			 /* RENEW: in */
-	uint64_t helper_ms;
-	uint64_t now_ms;
-	int r;
-	struct err e;
-	struct journal_rows rows;
-};
-
-struct task {
-	struct list link;
-	struct mutator *m;
-	struct work work;
-	int r;
-	bool undo_failed, undoing;
-	bool kept; /* done and stored: its addresses stay */
-	char why[256];
-	struct loop_timer retry;
-	struct trace_span *span; /* or NULL */
-};
-
-struct mutator {
-	struct loop *loop;
-	const struct conf *conf;
-	struct pool *pool;
-	struct bus_client *bus;
-	struct netdrv *driver;
-	char owner[128];
-	struct work_context cx;
-	struct list tasks;
-	unsigned ntasks;
-	bool started, finding, again, stopping;
-	struct loop_timer poll, renew, reconcile;
-	/* Ids the decoy process had open when the reconcile pass began. */
-	char **actual;
-	size_t nactual;
-	bool reconciling;
-	size_t remnants; /* of our former life, being closed before the first claim */
-	uint64_t started_ms;
-	int64_t helper; /* process id of the driver's privileged half, 0 while it does not answer */
-	uint64_t helper_ms;
-	struct bus_sub *subs[2];
-	struct traced traced;
-};
 
 static void find(struct mutator *m);
 static void submit(struct mutator *m, struct job *own_job);
@@ -93,56 +32,6 @@ publish(struct mutator *m, struct journal_rows *rows, const struct trace_span *s
 	for (size_t i = 0; i < rows->n; i++)
 		traced_publish(m->bus, &rows->v[i], span);
 	journal_rows_fini(rows);
-}
-
-/* On a store thread. */
-static void
-job_run(struct pool_job *pool_job, void *thread_state)
-{
-	struct job *job = pool_job->user;
-	struct mutator *m = job->m;
-	struct db *db = thread_state;
-
-	switch (job->kind) {
-	case JOB_START:
-		job->r = work_start(db, &m->cx, job->now_ms, &job->e);
-		if (job->r == 0)
-			job->r = work_inventory(db, &m->cx, &job->inventory, &job->e);
-		break;
-	case JOB_FIND:
-		job->r = job->nworks =
-			work_find(db, &m->cx, (const char(*)[ID_UUID_SIZE])job->busy, job->nbusy,
-				  job->now_ms, TASKS_MAX, &job->works, &job->e);
-		break;
-	case JOB_FIND_RECONCILE:
-		job->r = job->nworks =
-			work_find_reconcile(db, &m->cx, (const char(*)[ID_UUID_SIZE])job->busy,
-					    job->nbusy, &job->works, &job->e);
-		break;
-	case JOB_RENEW:
-		job->r = work_renew(db, &m->cx, m->started_ms, job->helper, job->helper_ms,
-				    job->now_ms, &job->e);
-		break;
-	case JOB_PREPARE:
-		job->r = work_prepare(db, &m->cx, &job->task->work, job->now_ms, &job->e);
-		break;
-	case JOB_FINISH:
-		job->r = work_finish(db, &m->cx, &job->task->work, job->task->r,
-				     job->task->r < 0 ? job->task->why : NULL,
-				     job->task->undo_failed, job->now_ms, &job->e);
-		break;
-	}
-	db_rollback(db);
-	journal_take(db, &job->rows);
-}
-
-static void
-job_free(struct job *job)
-{
-	journal_rows_fini(&job->rows);
-	work_inventory_fini(&job->inventory);
-	free(job->busy);
-	free(job);
 }
 
 static void
@@ -162,26 +51,13 @@ task_end(struct task *t)
 
 	if (!t->kept && t->work.kind != WORK_RECONCILE)
 		address_release(t->m->driver, &t->work);
+	keep_put(&m->keep, TAKE(t->work.model));
 	list_unlink(&t->link);
 	loop_timer_clear(&t->retry);
 	m->ntasks--;
 	loop_free_later(m->loop, t, task_free);
 	/* The next op of this topology, or the next topology. */
 	find(m);
-}
-
-static struct job *
-job_new(struct mutator *m, enum job_kind kind, struct task *t)
-{
-	struct job *job = calloc(1, sizeof(*job));
-
-	if (!job)
-		return NULL;
-	job->m = m;
-	job->kind = kind;
-	job->task = t;
-	job->now_ms = clock_unix_ms();
-	return job;
 }
 
 static void
@@ -211,7 +87,20 @@ on_undone(void *user, int r, const char *why, bool undo_failed)
 	task_end(t);
 }
 
-static void start_reconcile_of(struct mutator *m, const struct work *after);
+static void start_reconcile_of(struct mutator *m, struct work *after);
+static void on_due(struct loop_timer *timer);
+
+/* Every op is followed by a pass: soon where all is well, else at once. */
+static void
+reconcile_after(struct mutator *m, struct task *t)
+{
+	const struct topo *model = t->work.model;
+
+	if (t->r < 0 || !model || model->status != TOPO_ACTIVE ||
+	    due_add(&m->due, t->work.topology_id, loop_now_ms(m->loop)) ||
+	    (!m->due_timer.loop && loop_timer_set(m->loop, &m->due_timer, DUE_MS, on_due, m) < 0))
+		start_reconcile_of(m, &t->work);
+}
 
 static void
 on_finished(struct job *job)
@@ -249,7 +138,7 @@ on_finished(struct job *job)
 			log_plain(LV_ERR, "mutator.memory");
 	}
 	if (t->work.kind == WORK_MUTATION)
-		start_reconcile_of(m, &t->work);
+		reconcile_after(m, t);
 	task_end(t);
 }
 
@@ -267,15 +156,6 @@ on_ran(void *user, int r, const char *why, bool undo_failed)
 	submit(t->m, job_new(t->m, JOB_FINISH, t));
 }
 
-static bool
-is_actual(const struct mutator *m, const char *id)
-{
-	for (size_t i = 0; i < m->nactual; i++)
-		if (strcmp(m->actual[i], id) == 0)
-			return true;
-	return false;
-}
-
 /* The network is as wanted (or cannot be made so); now the sockets. */
 static void
 on_network(void *user, int r, const char *why)
@@ -284,8 +164,8 @@ on_network(void *user, int r, const char *why)
 
 	if (r >= 0) {
 		t->work.differences = (unsigned)r;
-		r = run_plan_mend(t->m->driver, &t->work.wanted, t->work.topology_id, t->m->actual,
-				  t->m->nactual, &t->work.plan);
+		r = run_plan_mend(t->m->driver, &t->work.wanted, t->work.topology_id,
+				  t->m->actual.v, t->m->actual.n, &t->work.plan);
 		t->work.differences += (unsigned)t->work.plan.n;
 		why = r < 0 ? strerror(-r) : NULL;
 	}
@@ -357,9 +237,35 @@ task_start(struct mutator *m, const struct work *w)
 		return;
 	t->m = m;
 	t->work = *w;
+	t->work.model = keep_take(&m->keep, w->topology_id);
 	list_append(&m->tasks, &t->link);
 	m->ntasks++;
 	submit(m, job_new(m, JOB_PREPARE, t));
+}
+
+static bool
+take_due(void *user, const char *topology_id)
+{
+	struct mutator *m = user;
+	struct work w = {.kind = WORK_RECONCILE};
+
+	/* Busy with an op: at its end it is due at once. */
+	if (is_busy(m, topology_id))
+		return false;
+	(void)snprintf(w.topology_id, sizeof(w.topology_id), "%s", topology_id);
+	task_start(m, &w);
+	return true;
+}
+
+static void
+on_due(struct loop_timer *timer)
+{
+	struct mutator *m = timer->user;
+
+	due_offer(&m->due, loop_now_ms(m->loop), take_due, m);
+	if (!list_empty(&m->due.topologies) &&
+	    loop_timer_set(m->loop, &m->due_timer, DUE_MS, on_due, m) < 0)
+		log_plain(LV_ERR, "mutator.memory");
 }
 
 static void
@@ -408,14 +314,18 @@ on_remnant_closed(void *user, int r, const char *why)
 static void
 close_remnants(struct mutator *m, const struct run_plan *wanted)
 {
+	struct run_index index;
+	int r = run_index_init(&index, wanted);
+
 	/* One more than there are, so that none that ends at once ends the waiting. */
 	m->remnants = 1;
-	for (size_t i = 0; i < m->nactual; i++) {
-		if (run_wants(wanted, m->actual[i]))
+	for (size_t i = 0; r == 0 && i < m->actual.n; i++) {
+		if (run_index_has(&index, m->actual.v[i]))
 			continue;
 		m->remnants++;
-		m->driver->ops->close(m->driver, m->actual[i], on_remnant_closed, m);
+		m->driver->ops->close(m->driver, m->actual.v[i], on_remnant_closed, m);
 	}
+	run_index_fini(&index);
 	on_remnant_closed(m, 0, NULL);
 }
 
@@ -439,7 +349,7 @@ on_started(struct job *job)
 	/* What our former life opened and the decoy process still has is known by the list of the
 	 * first reconcile. */
 	for (size_t i = 0; i < job->inventory.wanted.n; i++)
-		if (is_actual(m, job->inventory.wanted.v[i].listener.id) &&
+		if (ids_have(&m->actual, job->inventory.wanted.v[i].listener.id) &&
 		    m->driver->ops->learn(m->driver, &job->inventory.wanted.v[i].listener) < 0)
 			log_plain(LV_ERR, "mutator.memory");
 	close_remnants(m, &job->inventory.wanted);
@@ -493,24 +403,6 @@ submit(struct mutator *m, struct job *own_job)
 	}
 }
 
-static struct job *
-find_job(struct mutator *m, enum job_kind kind)
-{
-	struct job *job = job_new(m, kind, NULL);
-
-	if (!job)
-		return NULL;
-	job->busy = calloc(m->ntasks + 1, sizeof(*job->busy));
-	if (!job->busy) {
-		job_free(job);
-		return NULL;
-	}
-	LIST_FOR (at, &m->tasks)
-		memcpy(job->busy[job->nbusy++],
-		       CONTAINER_OF(at, struct task, link)->work.topology_id, ID_UUID_SIZE);
-	return job;
-}
-
 static void
 find(struct mutator *m)
 {
@@ -521,7 +413,7 @@ find(struct mutator *m)
 	if (m->finding || m->ntasks >= TASKS_MAX)
 		return;
 	m->finding = true;
-	submit(m, find_job(m, JOB_FIND));
+	submit(m, job_find(m, JOB_FIND));
 }
 
 void
@@ -531,7 +423,7 @@ mutator_wake(struct mutator *m)
 }
 
 static void
-start_reconcile_of(struct mutator *m, const struct work *after)
+start_reconcile_of(struct mutator *m, struct work *after)
 {
 	struct work w = {.kind = WORK_RECONCILE};
 	struct task *t = calloc(1, sizeof(*t));
@@ -543,17 +435,10 @@ start_reconcile_of(struct mutator *m, const struct work *after)
 	memcpy(w.topology_id, after->topology_id, sizeof(w.topology_id));
 	t->m = m;
 	t->work = w;
+	t->work.model = TAKE(after->model);
 	list_append(&m->tasks, &t->link);
 	m->ntasks++;
 	submit(m, job_new(m, JOB_PREPARE, t));
-}
-
-static bool
-topology_of_is(const char *id, const char *topology_id)
-{
-	size_t n = strlen(topology_id);
-
-	return strncmp(id, topology_id, n) == 0 && id[n] == '/';
 }
 
 /* Whether the id's topology was busy or wanted when the pass looked, or has become busy since. */
@@ -561,13 +446,13 @@ static bool
 known_topology(const struct job *job, const char *id)
 {
 	for (size_t i = 0; i < job->nbusy; i++)
-		if (topology_of_is(id, job->busy[i]))
+		if (id_is_of(id, job->busy[i]))
 			return true;
 	for (int i = 0; i < job->nworks; i++)
-		if (topology_of_is(id, job->works[i].topology_id))
+		if (id_is_of(id, job->works[i].topology_id))
 			return true;
 	LIST_FOR (at, &job->m->tasks) {
-		if (topology_of_is(id, CONTAINER_OF(at, struct task, link)->work.topology_id))
+		if (id_is_of(id, CONTAINER_OF(at, struct task, link)->work.topology_id))
 			return true;
 	}
 	return false;
@@ -594,21 +479,11 @@ knows_topology(void *user, const char *topology_id)
 static void
 close_orphans(struct mutator *m, struct job *job)
 {
-	for (size_t i = 0; i < m->nactual; i++)
-		if (!known_topology(job, m->actual[i]))
-			m->driver->ops->close(m->driver, m->actual[i], on_orphan_closed, m);
+	for (size_t i = 0; i < m->actual.n; i++)
+		if (!known_topology(job, m->actual.v[i]))
+			m->driver->ops->close(m->driver, m->actual.v[i], on_orphan_closed, m);
 	if (m->driver->ops->orphans)
 		m->driver->ops->orphans(m->driver, knows_topology, job);
-}
-
-static void
-forget_actual(struct mutator *m)
-{
-	for (size_t i = 0; i < m->nactual; i++)
-		free(m->actual[i]);
-	free(m->actual);
-	m->actual = NULL;
-	m->nactual = 0;
 }
 
 static void
@@ -637,11 +512,7 @@ on_listed(void *user, int r, const char *const *ids, size_t n)
 			mutator_decoy_up(m);
 		return;
 	}
-	forget_actual(m);
-	m->actual = calloc(n + 1, sizeof(*m->actual));
-	for (size_t i = 0; m->actual && i < n; i++)
-		if ((m->actual[m->nactual] = sv_dup(sv_from(ids[i]))))
-			m->nactual++;
+	ids_set(&m->actual, ids, n);
 	if (!m->started) {
 		m->reconciling = false;
 		/* A decoy that came back while remnants were being closed has none of them. */
@@ -651,7 +522,7 @@ on_listed(void *user, int r, const char *const *ids, size_t n)
 			submit(m, job_new(m, JOB_START, NULL));
 		return;
 	}
-	job = m->stopping ? NULL : find_job(m, JOB_FIND_RECONCILE);
+	job = m->stopping ? NULL : job_find(m, JOB_FIND_RECONCILE);
 	if (!job) {
 		m->reconciling = false;
 		return;
@@ -750,6 +621,8 @@ mutator_new(struct loop *l, const struct conf *conf, struct pool *pool, struct b
 		.owner = m->owner, .host = conf->host_name, .pool = conf->pool, .driver = driver};
 	m->started_ms = clock_unix_ms();
 	list_init(&m->tasks);
+	keep_init(&m->keep);
+	due_init(&m->due);
 	r = bus_subscribe(bus, "topology.*.mutation.enqueued", NULL, on_hint, m, &m->subs[0]);
 	if (r == 0)
 		r = bus_subscribe(bus, "topology.*.status", NULL, on_hint, m, &m->subs[1]);
@@ -785,6 +658,7 @@ mutator_free(struct mutator *m)
 	loop_timer_clear(&m->poll);
 	loop_timer_clear(&m->renew);
 	loop_timer_clear(&m->reconcile);
+	loop_timer_clear(&m->due_timer);
 	LIST_FOR (at, &m->tasks) {
 		struct task *t = CONTAINER_OF(at, struct task, link);
 
@@ -792,6 +666,8 @@ mutator_free(struct mutator *m)
 		loop_timer_clear(&t->retry);
 		task_free(t);
 	}
-	forget_actual(m);
+	ids_fini(&m->actual);
+	keep_fini(&m->keep);
+	due_fini(&m->due);
 	free(m);
 }

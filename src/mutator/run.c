@@ -67,40 +67,43 @@ run_plan_fini(struct run_plan *p)
 	*p = (struct run_plan){0};
 }
 
-bool
-run_wants(const struct run_plan *wanted, const char *id)
+/* FNV-1a. */
+static size_t
+place_of(const struct run_index *x, const char *id)
 {
-	for (size_t i = 0; i < wanted->n; i++)
-		if (strcmp(wanted->v[i].listener.id, id) == 0)
-			return true;
-	return false;
-}
+	uint32_t h = 2166136261u;
 
-static int
-compare_ids(const void *a, const void *b)
-{
-	const char *const *x = a, *const *y = b;
-
-	return strcmp(*x, *y);
+	for (; *id; id++)
+		h = (h ^ (unsigned char)*id) * 16777619u;
+	return (h ^ h >> 15) & (x->size - 1);
 }
 
 int
 run_index_init(struct run_index *x, const struct run_plan *plan)
 {
-	x->n = plan->n;
-	x->ids = calloc(plan->n + 1, sizeof(*x->ids));
+	x->size = 16;
+	while (x->size < 2 * plan->n)
+		x->size *= 2;
+	x->ids = calloc(x->size, sizeof(*x->ids));
 	if (!x->ids)
 		return -ENOMEM;
-	for (size_t i = 0; i < plan->n; i++)
-		x->ids[i] = plan->v[i].listener.id;
-	qsort(x->ids, x->n, sizeof(*x->ids), compare_ids);
+	for (size_t i = 0; i < plan->n; i++) {
+		size_t at = place_of(x, plan->v[i].listener.id);
+
+		while (x->ids[at])
+			at = (at + 1) & (x->size - 1);
+		x->ids[at] = plan->v[i].listener.id;
+	}
 	return 0;
 }
 
 bool
 run_index_has(const struct run_index *x, const char *id)
 {
-	return bsearch(&id, x->ids, x->n, sizeof(*x->ids), compare_ids) != NULL;
+	for (size_t at = place_of(x, id); x->ids[at]; at = (at + 1) & (x->size - 1))
+		if (strcmp(x->ids[at], id) == 0)
+			return true;
+	return false;
 }
 
 void

@@ -36,8 +36,8 @@ void run_plan_fini(struct run_plan *p);
 
 /* The ids of listeners, to be looked for by the thousand. */
 struct run_index {
-	const char **ids; /* sorted; borrowed from the plan */
-	size_t n;
+	const char **ids; /* a table by hash, never full; borrowed from the plan */
+	size_t size;	  /* a power of two */
 };
 
 /* Of the plan's listeners, which must outlive it. 0 or -ENOMEM. */
@@ -65,8 +65,5 @@ typedef void run_done_fn(void *user, int r, const char *why, bool undo_failed);
 void run_start(struct netdrv *driver, const struct run_plan *plan, run_done_fn *done, void *user);
 /* The inverse of a plan that was carried out. */
 void run_undo(struct netdrv *driver, const struct run_plan *plan, run_done_fn *done, void *user);
-
-/* Whether the listener with this id is among the wanted ones. */
-bool run_wants(const struct run_plan *wanted, const char *id);
 
 #endif

@@ -9,11 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mutator/keep.h"
 #include "mutator/work_detail.h"
 #include "store/mutation.h"
 #include "store/topology.h"
 #include "store/worker.h"
 #include "topology/catalog.h"
+#include "topology/diff.h"
 #include "topology/ops.h"
 #include "util/json.h"
 #include "util/sv.h"
@@ -27,6 +29,7 @@ work_fini(struct work *w)
 	run_plan_fini(&w->plan);
 	free(w->deckies);
 	free(w->gone);
+	topo_free(w->model);
 	if (w->detail) {
 		topo_free(w->detail->before);
 		topo_free(w->detail->after);
@@ -37,6 +40,7 @@ work_fini(struct work *w)
 	}
 	w->deckies = NULL;
 	w->gone = NULL;
+	w->model = NULL;
 	w->detail = NULL;
 }
 
@@ -124,13 +128,15 @@ add_listeners(const struct topo *t, const struct topo_decky *d, struct run_plan 
 	return r;
 }
 
+/* Of all its deckies, or of those whose place is marked. */
 static int
-listeners_of(const struct topo *t, struct run_plan *plan)
+listeners_of(const struct topo *t, const bool *some, struct run_plan *plan)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < t->ndeckies; i++)
-		r = add_listeners(t, &t->deckies[i], plan);
+		if (!some || some[i])
+			r = add_listeners(t, &t->deckies[i], plan);
 	return r;
 }
 
@@ -175,33 +181,44 @@ plan_difference(const struct run_plan *from, const struct run_plan *to, const js
 	return r;
 }
 
+/* All deckies, or those whose place is marked. */
 static int
-list_deckies(struct work *w, const struct topo *t)
+list_deckies(struct work *w, const struct topo *t, const bool *some)
 {
-	w->deckies = calloc(t->ndeckies + 1, sizeof(*w->deckies));
-	if (!w->deckies)
-		return -ENOMEM;
-	for (size_t i = 0; i < t->ndeckies; i++) {
-		struct work_decky *d = &w->deckies[w->ndeckies++];
-		const struct topo_edge *home =
-			topo_edge_of(t, t->deckies[i].uuid, t->deckies[i].home_lan_id);
+	size_t *place = calloc(t->ndeckies + 1, sizeof(*place)), at = 0;
 
-		if (home)
-			memcpy(d->home_ip, home->ip, sizeof(d->home_ip));
+	w->deckies = calloc(t->ndeckies + 1, sizeof(*w->deckies));
+	for (size_t i = 0; place && w->deckies && i < t->ndeckies; i++) {
+		struct work_decky *d = &w->deckies[w->ndeckies];
+
+		if (some && !some[i])
+			continue;
+		place[i] = ++w->ndeckies;
 		memcpy(d->uuid, t->deckies[i].uuid, sizeof(d->uuid));
 		(void)snprintf(d->address, sizeof(d->address), "%s", t->deckies[i].host_addr);
 	}
-	return 0;
+	for (size_t i = 0; place && w->deckies && i < t->nedges; i++) {
+		const struct topo_edge *edge = &t->edges[i];
+		const struct topo_decky *d = topo_decky_next(t, edge->decky_uuid, &at);
+
+		if (d && place[d - t->deckies] && strcmp(d->home_lan_id, edge->lan_id) == 0)
+			memcpy(w->deckies[place[d - t->deckies] - 1].home_ip, edge->ip,
+			       sizeof(edge->ip));
+	}
+	free(place);
+	return place && w->deckies ? 0 : -ENOMEM;
 }
 
 static int
 list_gone(struct work *w, const struct topo *before, const struct topo *after)
 {
+	size_t at = 0;
+
 	w->gone = calloc(before->ndeckies + 1, sizeof(*w->gone));
 	if (!w->gone)
 		return -ENOMEM;
 	for (size_t i = 0; i < before->ndeckies; i++)
-		if (!after || !topo_decky_by_uuid(after, before->deckies[i].uuid))
+		if (!after || !topo_decky_next(after, before->deckies[i].uuid, &at))
 			memcpy(w->gone[w->ngone++], before->deckies[i].uuid, ID_UUID_SIZE);
 	return 0;
 }
@@ -285,13 +302,31 @@ plan_network(struct work *w, const struct topo *before, const struct topo *after
 	w->plan.after = after;
 }
 
+/* The model as it is stored: the one at hand if no row has changed since. 1, 0 when there is no
+ * such topology, or a failure. */
+static int
+load_model(struct db *db, struct work *w, struct topo **ret, struct err *e)
+{
+	struct topo *head = NULL;
+	int r = topology_head(db, w->topology_id, &head, e);
+
+	if (r > 0 && w->model && w->model->rows_no == head->rows_no) {
+		topo_take_head(w->model, head);
+		*ret = TAKE(w->model);
+	} else if (r > 0) {
+		r = topology_load(db, w->topology_id, ret, e);
+	}
+	topo_free(head);
+	return r;
+}
+
 /* What a deploy, teardown or reconcile needs: the model as it is. 1, 0 when its status has changed,
  * or a failure. */
 static int
 prepare_status(struct db *db, struct work *w, struct err *e)
 {
 	struct work_detail *detail = w->detail;
-	int r = topology_load(db, w->topology_id, &detail->before, e);
+	int r = load_model(db, w, &detail->before, e);
 	bool fits = false;
 
 	if (r <= 0)
@@ -309,7 +344,7 @@ prepare_status(struct db *db, struct work *w, struct err *e)
 		return 0;
 	plan_network(w, w->kind == WORK_DEPLOY ? NULL : detail->before,
 		     w->kind == WORK_TEARDOWN ? NULL : detail->before);
-	r = listeners_of(detail->before, &w->wanted);
+	r = listeners_of(detail->before, NULL, &w->wanted);
 	if (r == 0 && w->kind == WORK_TEARDOWN) {
 		for (size_t i = 0; r == 0 && i < w->wanted.n; i++)
 			r = run_plan_add(&w->plan, RUN_CLOSE, &w->wanted.v[i].listener);
@@ -319,7 +354,7 @@ prepare_status(struct db *db, struct work *w, struct err *e)
 		for (size_t i = 0; r == 0 && w->kind == WORK_DEPLOY && i < w->wanted.n; i++)
 			r = run_plan_add(&w->plan, RUN_OPEN, &w->wanted.v[i].listener);
 		if (r == 0)
-			r = list_deckies(w, detail->before);
+			r = list_deckies(w, detail->before, NULL);
 	}
 	return r < 0 ? oom(e) : 1;
 }
@@ -356,6 +391,7 @@ apply_op(struct db *db, const struct work_context *cx, struct work *w, uint64_t 
 	struct work_detail *detail = w->detail;
 	struct topo_refusal refusal = {0};
 	struct topo_world world = {0};
+	enum topo_op op = topo_op_find(detail->mutation.op);
 	char reason[640];
 	int r;
 
@@ -364,13 +400,11 @@ apply_op(struct db *db, const struct work_context *cx, struct work *w, uint64_t 
 	detail->after = topo_copy(detail->before);
 	if (!detail->after)
 		return oom(e);
-	/* The subnets were checked when it was enqueued and are held since by the row; here only
-	 * the own LANs count. */
-	r = topology_world(db, cx->pool, w->topology_id, &world, e);
+	r = topo_op_takes_subnet(op) ? topology_world(db, cx->pool, w->topology_id, &world, e) : 0;
 	if (r < 0)
 		return r;
-	r = topo_op_apply(detail->after, topo_op_find(detail->mutation.op),
-			  detail->mutation.payload, &world, &refusal, &detail->restart);
+	r = topo_op_apply(detail->after, op, detail->mutation.payload, &world, &refusal,
+			  &detail->restart);
 	topology_world_fini(&world);
 	if (r == -EPERM) {
 		(void)snprintf(reason, sizeof(reason), "%s: %s",
@@ -381,13 +415,45 @@ apply_op(struct db *db, const struct work_context *cx, struct work *w, uint64_t 
 	return r < 0 ? err_set(e, r, "cannot apply %s", detail->mutation.op) : 1;
 }
 
+/* What the op has touched: listeners, addresses, deckies that are gone. */
+static int
+plan_mutation(struct work *w)
+{
+	const struct topo *before = w->detail->before, *after = w->detail->after;
+	bool *is = topo_touched(before, after), *was = calloc(before->ndeckies + 1, sizeof(*was));
+	struct run_plan now = {0};
+	size_t at = 0;
+	int r = is && was ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i < after->ndeckies; i++)
+		is[i] |= after->deckies[i].state != DECKY_RUNNING;
+	for (size_t i = 0; r == 0 && i < before->ndeckies; i++) {
+		const struct topo_decky *d = topo_decky_next(after, before->deckies[i].uuid, &at);
+
+		was[i] = !d || is[d - after->deckies];
+	}
+	if (r == 0)
+		r = listeners_of(before, was, &now);
+	if (r == 0)
+		r = listeners_of(after, is, &w->wanted);
+	if (r == 0)
+		r = plan_difference(&now, &w->wanted, w->detail->restart, &w->plan);
+	if (r == 0)
+		r = list_deckies(w, after, is);
+	if (r == 0)
+		r = list_gone(w, before, after);
+	run_plan_fini(&now);
+	free(is);
+	free(was);
+	return r;
+}
+
 static int
 prepare_mutation(struct db *db, const struct work_context *cx, struct work *w, uint64_t now_ms,
 		 struct err *e)
 {
 	struct work_detail *detail = w->detail;
-	struct run_plan now = {0};
-	int r = topology_load(db, w->topology_id, &detail->before, e);
+	int r = load_model(db, w, &detail->before, e);
 
 	if (r <= 0)
 		return r;
@@ -405,16 +471,7 @@ prepare_mutation(struct db *db, const struct work_context *cx, struct work *w, u
 	if (r <= 0)
 		return r;
 	plan_network(w, detail->before, detail->after);
-	r = listeners_of(detail->before, &now);
-	if (r == 0)
-		r = listeners_of(detail->after, &w->wanted);
-	if (r == 0)
-		r = plan_difference(&now, &w->wanted, detail->restart, &w->plan);
-	if (r == 0)
-		r = list_deckies(w, detail->after);
-	if (r == 0)
-		r = list_gone(w, detail->before, detail->after);
-	run_plan_fini(&now);
+	r = plan_mutation(w);
 	return r < 0 ? oom(e) : 1;
 }
 
@@ -445,13 +502,17 @@ work_prepare(struct db *db, const struct work_context *cx, struct work *w, uint6
 	}
 	/* Refused operations are stored by this, claims too. */
 	commit = db_commit(db, e);
-	return commit < 0 ? commit : r;
+	if (commit < 0)
+		return commit;
+	if (r == 0)
+		w->model = TAKE(w->detail->before);
+	return r;
 }
 
 static int
 inventory_add(struct work_inventory *inv, const struct topo *t)
 {
-	int r = listeners_of(t, &inv->wanted);
+	int r = listeners_of(t, NULL, &inv->wanted);
 
 	for (size_t i = 0; r == 0 && i < t->ndeckies; i++) {
 		struct work_decky *more;
@@ -524,12 +585,12 @@ work_renew(struct db *db, const struct work_context *cx, uint64_t started_ms, in
 	   uint64_t helper_ms, uint64_t now_ms, struct err *e)
 {
 	int r = db_begin_write(db, e);
-	char extra[64];
+	char extra[96];
 
 	if (r < 0)
 		return r;
-	(void)snprintf(extra, sizeof(extra), "{\"changes_cut\":%llu}",
-		       (unsigned long long)topology_changes_cut());
+	(void)snprintf(extra, sizeof(extra), "{\"changes_cut\":%llu,\"models_left\":%llu}",
+		       (unsigned long long)topology_changes_cut(), (unsigned long long)keep_left());
 	r = mutation_renew(db, cx->owner, now_ms + WORK_LEASE_MS, e);
 	if (r == 0)
 		r = worker_beat(db, "mutator", getpid(), started_ms, now_ms, extra, e);

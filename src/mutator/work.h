@@ -35,8 +35,9 @@ struct work {
 	enum work_kind kind;
 	char topology_id[ID_UUID_SIZE];
 	/* Set by work_prepare. */
-	struct run_plan wanted; /* every listener of the wanted state, as RUN_OPEN */
+	struct run_plan wanted; /* the listeners of `deckies` as they are wanted, as RUN_OPEN */
 	struct run_plan plan;	/* what must change (a reconcile's is made by the loop) */
+	/* Those that the work may change: of a mutation the ones that its op touched, else all. */
 	struct work_decky *deckies;
 	size_t ndeckies;
 	char (*gone)[ID_UUID_SIZE]; /* deckies whose addresses are free once this has succeeded */
@@ -44,6 +45,12 @@ struct work {
 	char mutation_id[ID_UUID_SIZE], op[32]; /* mutation: what was claimed, else "" */
 	int attempt;
 	struct work_detail *detail;
+	/*
+	 * A model of the topology, owned, or NULL. In: one from an earlier work, which need not be
+	 * current; it spares the reading. Out, once the work has ended: one that was current at its
+	 * end.
+	 */
+	struct topo *model;
 	/* Set by the loop. */
 	unsigned differences; /* reconcile: listeners that had to be opened or closed */
 };

@@ -20,15 +20,6 @@ oom(struct err *e)
 	return err_set(e, -ENOMEM, "out of memory");
 }
 
-static const struct work_decky *
-address_of(const struct work *w, const char *uuid)
-{
-	for (size_t i = 0; i < w->ndeckies; i++)
-		if (strcmp(w->deckies[i].uuid, uuid) == 0)
-			return &w->deckies[i];
-	return NULL;
-}
-
 static int
 add_endpoint(const struct work_context *cx, const struct netdrv_listener *l, const char *lan,
 	     const char *address, json_t *endpoints)
@@ -67,20 +58,18 @@ is_of(const struct work *w, size_t at, const struct topo_decky *d)
 /* A decky as it is once its listeners are open. A decky's listeners stand together, and most often
  * where `at` is: behind those of the decky before. */
 static int
-set_running(const struct work_context *cx, const struct work *w, const struct topo *t,
-	    struct topo_decky *d, size_t *at)
+set_running(const struct work_context *cx, const struct work *w, const struct work_decky *got,
+	    const struct topo *t, struct topo_decky *d, size_t *at)
 {
-	const struct work_decky *got = address_of(w, d->uuid);
 	json_t *endpoints = json_array();
 	int r = endpoints ? 0 : -ENOMEM;
 
 	if (!is_of(w, *at, d))
 		for (*at = 0; *at < w->wanted.n && !is_of(w, *at, d); (*at)++)
 			;
-	for (; r == 0 && got && is_of(w, *at, d); (*at)++)
+	for (; r == 0 && is_of(w, *at, d); (*at)++)
 		r = add_endpoints(cx, t, d, got, &w->wanted.v[*at].listener, endpoints);
-	if (got)
-		(void)snprintf(d->host_addr, sizeof(d->host_addr), "%s", got->address);
+	(void)snprintf(d->host_addr, sizeof(d->host_addr), "%s", got->address);
 	json_decref(d->endpoints);
 	d->endpoints = endpoints;
 	d->state = DECKY_RUNNING;
@@ -88,14 +77,19 @@ set_running(const struct work_context *cx, const struct work *w, const struct to
 	return r < 0 ? -ENOMEM : 0;
 }
 
+/* The deckies of the work. */
 static int
 set_all_running(const struct work_context *cx, const struct work *w, struct topo *t)
 {
-	size_t at = 0;
+	size_t at = 0, listener = 0;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < t->ndeckies; i++)
-		r = set_running(cx, w, t, &t->deckies[i], &at);
+	for (size_t i = 0; r == 0 && i < w->ndeckies; i++) {
+		struct topo_decky *d = topo_decky_next(t, w->deckies[i].uuid, &at);
+
+		if (d)
+			r = set_running(cx, w, &w->deckies[i], t, d, &listener);
+	}
 	return r;
 }
 
@@ -120,7 +114,7 @@ set_stopped(struct topo *t, enum decky_state state, const char *error, bool forg
 
 /* Rows and events of a change of deckies that no mutation carries. */
 static int
-store_deckies(struct db *db, const struct topo *before, const struct topo *after, uint64_t now_ms,
+store_deckies(struct db *db, const struct topo *before, struct topo *after, uint64_t now_ms,
 	      struct err *e)
 {
 	int r = topology_write_rows(db, before, after, e);
@@ -142,35 +136,6 @@ reload(struct db *db, const struct work *w, enum topo_status status, struct topo
 	return r < 0 ? r : 0;
 }
 
-static int
-finish_deploy(struct db *db, const struct work_context *cx, struct work *w, int r, const char *why,
-	      uint64_t now_ms, struct err *e)
-{
-	struct topo *stored = NULL, *after = NULL;
-	char text[600];
-	int q = reload(db, w, TOPO_DEPLOYING, &stored, e);
-
-	if (q < 0)
-		goto out;
-	after = topo_copy(stored);
-	if (!after)
-		q = oom(e);
-	else if (r == 0)
-		q = set_all_running(cx, w, after);
-	else
-		q = set_stopped(after, DECKY_FAILED, why, false);
-	if (q == 0)
-		q = store_deckies(db, stored, after, now_ms, e);
-	(void)snprintf(text, sizeof(text), "Driver: %s", why ? why : "");
-	if (q == 0)
-		q = topology_set_status(db, after, r == 0 ? TOPO_ACTIVE : TOPO_FAILED,
-					r == 0 ? NULL : text, now_ms, e);
-out:
-	topo_free(stored);
-	topo_free(after);
-	return q;
-}
-
 /* An op that was claimed when the teardown was asked for: its topology is gone now, and nobody else
  * will end it. */
 static int
@@ -189,28 +154,44 @@ abandon_claimed(struct db *db, struct topo *t, uint64_t now_ms, struct err *e)
 	return r < 0 ? r : 0;
 }
 
+/* How the deckies of a deploy or teardown are after it. */
 static int
-finish_teardown(struct db *db, struct work *w, int r, const char *why, uint64_t now_ms,
-		struct err *e)
+set_ended(const struct work_context *cx, const struct work *w, struct topo *t, int r,
+	  const char *why)
 {
+	if (w->kind == WORK_DEPLOY)
+		return r == 0 ? set_all_running(cx, w, t)
+			      : set_stopped(t, DECKY_FAILED, why, false);
+	/* Of a failed teardown nobody knows what is left. */
+	return r == 0 ? set_stopped(t, DECKY_TORN_DOWN, NULL, true) : 0;
+}
+
+/* The end of a deploy or a teardown. */
+static int
+finish_status(struct db *db, const struct work_context *cx, struct work *w, int r, const char *why,
+	      uint64_t now_ms, struct err *e)
+{
+	static const struct {
+		enum topo_status during, good, bad;
+	} of[] = {
+		[WORK_DEPLOY] = {TOPO_DEPLOYING, TOPO_ACTIVE, TOPO_FAILED},
+		[WORK_TEARDOWN] = {TOPO_TEARING_DOWN, TOPO_TORN_DOWN, TOPO_DEGRADED},
+	};
 	struct topo *stored = NULL, *after = NULL;
 	char text[600];
-	int q = reload(db, w, TOPO_TEARING_DOWN, &stored, e);
+	int q = reload(db, w, of[w->kind].during, &stored, e);
 
 	if (q < 0)
 		goto out;
 	after = topo_copy(stored);
-	if (!after)
-		q = oom(e);
-	else if (r == 0)
-		q = set_stopped(after, DECKY_TORN_DOWN, NULL, true);
-	if (q == 0 && r == 0)
-		q = store_deckies(db, stored, after, now_ms, e);
+	q = after ? set_ended(cx, w, after, r, why) : oom(e);
 	if (q == 0)
+		q = store_deckies(db, stored, after, now_ms, e);
+	if (q == 0 && w->kind == WORK_TEARDOWN)
 		q = abandon_claimed(db, after, now_ms, e);
 	(void)snprintf(text, sizeof(text), "Driver: %s", why ? why : "");
 	if (q == 0)
-		q = topology_set_status(db, after, r == 0 ? TOPO_TORN_DOWN : TOPO_DEGRADED,
+		q = topology_set_status(db, after, r == 0 ? of[w->kind].good : of[w->kind].bad,
 					r == 0 ? NULL : text, now_ms, e);
 out:
 	topo_free(stored);
@@ -227,7 +208,7 @@ finish_mutation(struct db *db, const struct work_context *cx, struct work *w, in
 	struct work_detail *detail = w->detail;
 	struct topo *stored = NULL;
 	char text[600];
-	int q = topology_load(db, w->topology_id, &stored, e);
+	int q = topology_head(db, w->topology_id, &stored, e);
 
 	if (q == 0 || (q > 0 && stored->status != TOPO_ACTIVE && stored->status != TOPO_DEGRADED))
 		q = err_set(e, -ESTALE, "the topology is not live any more");
@@ -236,8 +217,7 @@ finish_mutation(struct db *db, const struct work_context *cx, struct work *w, in
 	if (r < 0) {
 		(void)snprintf(text, sizeof(text), "%s: %s", r == -ETIMEDOUT ? "Timeout" : "Driver",
 			       why);
-		topo_free(detail->before);
-		detail->before = TAKE(stored);
+		topo_take_head(detail->before, stored);
 		q = work_fail_mutation(db, cx, w, text, now_ms, e);
 		goto out;
 	}
@@ -294,39 +274,58 @@ static int
 finish_reconcile(struct db *db, const struct work_context *cx, struct work *w, int r,
 		 const char *why, uint64_t now_ms, struct err *e)
 {
+	struct work_detail *detail = w->detail;
 	struct topo *stored = NULL, *after = NULL;
 	char text[600];
-	int q = topology_load(db, w->topology_id, &stored, e);
+	int q = topology_head(db, w->topology_id, &stored, e);
 
 	/* An op, a teardown or a deletion that came in between: the next pass looks again. */
-	if (q == 0 || (q > 0 && stored->status != TOPO_ACTIVE && stored->status != TOPO_DEGRADED))
+	if (q <= 0 || (stored->status != TOPO_ACTIVE && stored->status != TOPO_DEGRADED) ||
+	    stored->rows_no != detail->before->rows_no)
 		goto out;
-	if (q < 0)
-		goto out;
+	topo_take_head(detail->before, stored);
 	if (r < 0) {
 		(void)snprintf(text, sizeof(text), RECONCILE_REASON "%s", why);
-		q = work_degrade(db, stored, text, now_ms, e);
+		q = work_degrade(db, detail->before, text, now_ms, e);
 		goto out;
 	}
-	after = topo_copy(stored);
+	after = topo_copy(detail->before);
 	q = after ? set_all_running(cx, w, after) : oom(e);
 	if (q == 0)
-		q = store_deckies(db, stored, after, now_ms, e);
-	if (q == 0 && stored->status == TOPO_DEGRADED) {
+		q = store_deckies(db, detail->before, after, now_ms, e);
+	if (q == 0 && after->status == TOPO_DEGRADED) {
 		const char *reason = "recovered";
 
-		q = w->differences == 0 ? applied_since(db, stored, e) : 0;
+		q = w->differences == 0 ? applied_since(db, after, e) : 0;
 		if (q == 0) {
 			reason = RECONCILE_REASON "mended";
-			q = degraded_by_reconcile(db, stored, e);
+			q = degraded_by_reconcile(db, after, e);
 		}
 		if (q > 0)
 			q = topology_set_status(db, after, TOPO_ACTIVE, reason, now_ms, e);
 	}
+	if (q >= 0)
+		detail->after = TAKE(after);
 out:
 	topo_free(stored);
 	topo_free(after);
-	return q;
+	return q < 0 ? q : 0;
+}
+
+/* What is known of the rows from now on. */
+static void
+keep_model(struct work *w, int r)
+{
+	struct work_detail *detail = w->detail;
+
+	switch (w->kind) {
+	case WORK_MUTATION: w->model = r == 0 ? TAKE(detail->after) : TAKE(detail->before); break;
+	case WORK_RECONCILE:
+		w->model = detail->after ? TAKE(detail->after) : TAKE(detail->before);
+		break;
+	case WORK_DEPLOY:
+	case WORK_TEARDOWN: break;
+	}
 }
 
 int
@@ -339,14 +338,16 @@ work_finish(struct db *db, const struct work_context *cx, struct work *w, int r,
 	/* A pass that found nothing on an active topology has nothing to store: an idle system
 	 * writes nothing. */
 	if (w->kind == WORK_RECONCILE && r == 0 && w->differences == 0 &&
-	    w->detail->before->status == TOPO_ACTIVE)
+	    w->detail->before->status == TOPO_ACTIVE) {
+		keep_model(w, r);
 		return 0;
+	}
 	q = db_begin_write(db, e);
 	if (q < 0)
 		return q;
 	switch (w->kind) {
-	case WORK_DEPLOY: q = finish_deploy(db, cx, w, r, why, now_ms, e); break;
-	case WORK_TEARDOWN: q = finish_teardown(db, w, r, why, now_ms, e); break;
+	case WORK_DEPLOY:
+	case WORK_TEARDOWN: q = finish_status(db, cx, w, r, why, now_ms, e); break;
 	case WORK_MUTATION: q = finish_mutation(db, cx, w, r, why, now_ms, e); break;
 	case WORK_RECONCILE: q = finish_reconcile(db, cx, w, r, why, now_ms, e); break;
 	}
@@ -354,5 +355,8 @@ work_finish(struct db *db, const struct work_context *cx, struct work *w, int r,
 		db_rollback(db);
 		return q;
 	}
-	return db_commit(db, e);
+	q = db_commit(db, e);
+	if (q == 0)
+		keep_model(w, r);
+	return q;
 }

@@ -20,8 +20,11 @@
 #define LAST_ADDRESS  0x7f64fffeu
 #define BACKLOG	      128
 
+/* Thousands of deckies are looked for by their id. */
+#define BUCKETS 1024
+
 struct assignment {
-	struct list link;
+	struct list by_decky;
 	char decky_uuid[ID_UUID_SIZE];
 	uint32_t address;
 };
@@ -30,7 +33,8 @@ struct loopback {
 	struct netdrv base;
 	struct serve *serve;
 	uint16_t offset;
-	struct list assignments;
+	struct list buckets[BUCKETS];
+	uint8_t taken[(LAST_ADDRESS - FIRST_ADDRESS) / 8 + 1]; /* a bit for each address */
 };
 
 static struct loopback *
@@ -39,16 +43,42 @@ self(struct netdrv *d)
 	return CONTAINER_OF(d, struct loopback, base);
 }
 
-static struct assignment *
-find_assignment(const struct loopback *d, const char *decky_uuid, uint32_t address)
+static struct list *
+bucket_of(struct loopback *d, const char *decky_uuid)
 {
-	LIST_FOR (at, &d->assignments) {
-		struct assignment *a = CONTAINER_OF(at, struct assignment, link);
+	uint32_t h = 2166136261u; /* FNV-1a */
 
-		if (decky_uuid ? strcmp(a->decky_uuid, decky_uuid) == 0 : a->address == address)
+	for (; *decky_uuid; decky_uuid++)
+		h = (h ^ (unsigned char)*decky_uuid) * 16777619u;
+	return &d->buckets[(h ^ h >> 16) % BUCKETS];
+}
+
+static struct assignment *
+find_assignment(struct loopback *d, const char *decky_uuid)
+{
+	LIST_FOR (at, bucket_of(d, decky_uuid)) {
+		struct assignment *a = CONTAINER_OF(at, struct assignment, by_decky);
+
+		if (strcmp(a->decky_uuid, decky_uuid) == 0)
 			return a;
 	}
 	return NULL;
+}
+
+static bool
+is_taken(const struct loopback *d, uint32_t address)
+{
+	uint32_t bit = address - FIRST_ADDRESS;
+
+	return d->taken[bit / 8] >> bit % 8 & 1;
+}
+
+static void
+turn(struct loopback *d, uint32_t address)
+{
+	uint32_t bit = address - FIRST_ADDRESS;
+
+	d->taken[bit / 8] ^= (uint8_t)(1u << bit % 8);
 }
 
 static int
@@ -63,14 +93,8 @@ add_assignment(struct loopback *d, const char *decky_uuid, uint32_t address)
 		return -EINVAL;
 	}
 	a->address = address;
-	/* Kept in rising order, so that the first gap is the lowest free address. */
-	LIST_FOR (at, &d->assignments) {
-		if (CONTAINER_OF(at, struct assignment, link)->address > address) {
-			list_append(at, &a->link);
-			return 0;
-		}
-	}
-	list_append(&d->assignments, &a->link);
+	turn(d, address);
+	list_append(bucket_of(d, a->decky_uuid), &a->by_decky);
 	return 0;
 }
 
@@ -86,7 +110,7 @@ static int
 loopback_assign(struct netdrv *base, const char *decky_uuid, char dst[NETDRV_ADDRESS_SIZE])
 {
 	struct loopback *d = self(base);
-	struct assignment *a = find_assignment(d, decky_uuid, 0);
+	struct assignment *a = find_assignment(d, decky_uuid);
 	uint32_t address = FIRST_ADDRESS;
 	struct in_addr in;
 	int r;
@@ -94,11 +118,8 @@ loopback_assign(struct netdrv *base, const char *decky_uuid, char dst[NETDRV_ADD
 	if (a) {
 		address = a->address;
 	} else {
-		LIST_FOR (at, &d->assignments) {
-			if (CONTAINER_OF(at, struct assignment, link)->address != address)
-				break;
+		while (address <= LAST_ADDRESS && is_taken(d, address))
 			address = next_usable(address + 1);
-		}
 		if (address > LAST_ADDRESS)
 			return -EADDRNOTAVAIL;
 		r = add_assignment(d, decky_uuid, address);
@@ -114,7 +135,7 @@ static int
 loopback_adopt(struct netdrv *base, const char *decky_uuid, const char *text)
 {
 	struct loopback *d = self(base);
-	struct assignment *a = find_assignment(d, decky_uuid, 0);
+	struct assignment *a = find_assignment(d, decky_uuid);
 	struct in_addr in;
 	uint32_t address;
 
@@ -125,7 +146,7 @@ loopback_adopt(struct netdrv *base, const char *decky_uuid, const char *text)
 		return a->address == address ? 0 : -EADDRINUSE;
 	if (address < FIRST_ADDRESS || address > LAST_ADDRESS)
 		return -EINVAL;
-	if (find_assignment(d, NULL, address))
+	if (is_taken(d, address))
 		return -EADDRINUSE;
 	return add_assignment(d, decky_uuid, address);
 }
@@ -133,11 +154,13 @@ loopback_adopt(struct netdrv *base, const char *decky_uuid, const char *text)
 static void
 loopback_release(struct netdrv *base, const char *decky_uuid)
 {
-	struct assignment *a = find_assignment(self(base), decky_uuid, 0);
+	struct loopback *d = self(base);
+	struct assignment *a = find_assignment(d, decky_uuid);
 
 	if (!a)
 		return;
-	list_unlink(&a->link);
+	turn(d, a->address);
+	list_unlink(&a->by_decky);
 	free(a);
 }
 
@@ -152,9 +175,9 @@ loopback_port(const struct netdrv *base, uint16_t service_port)
 }
 
 static int
-bind_socket(const struct loopback *d, const struct netdrv_listener *l, char *why, size_t why_size)
+bind_socket(struct loopback *d, const struct netdrv_listener *l, char *why, size_t why_size)
 {
-	struct assignment *a = find_assignment(d, l->decky_uuid, 0);
+	struct assignment *a = find_assignment(d, l->decky_uuid);
 	struct sockaddr_in addr = {.sin_family = AF_INET};
 	int one = 1, fd;
 	char text[NETDRV_ADDRESS_SIZE];
@@ -228,8 +251,10 @@ loopback_free(struct netdrv *base)
 	struct loopback *d = self(base);
 
 	serve_free(d->serve);
-	LIST_FOR (at, &d->assignments)
-		free(CONTAINER_OF(at, struct assignment, link));
+	for (size_t i = 0; i < BUCKETS; i++) {
+		LIST_FOR (at, &d->buckets[i])
+			free(CONTAINER_OF(at, struct assignment, by_decky));
+	}
 	free(d);
 }
 
@@ -263,7 +288,8 @@ netdrv_loopback_new(struct loop *l, const int own_control_fds[NETDRV_CHANNELS],
 	}
 	d->base.ops = &ops;
 	d->offset = port_offset;
-	list_init(&d->assignments);
+	for (size_t i = 0; i < BUCKETS; i++)
+		list_init(&d->buckets[i]);
 	r = serve_new(l, own_control_fds, &source, &d->serve, e);
 	if (r < 0) {
 		free(d);

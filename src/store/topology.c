@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "store/rows.h"
+#include "topology/diff.h"
 #include "util/json.h"
 #include "util/sv.h"
 
@@ -56,6 +57,7 @@ read_topology(struct db_stmt *st, struct topo *t)
 	t->needs_resync = db_col_int(st, 6) != 0;
 	t->created_ms = (uint64_t)db_col_int(st, 7);
 	t->status_changed_ms = (uint64_t)db_col_int(st, 8);
+	t->rows_no = db_col_int(st, 9);
 }
 
 static int
@@ -110,14 +112,15 @@ read_decky(struct db_stmt *st, struct topo *t)
 		       : -ENOMEM;
 }
 
+/* The rows of a bound statement; `known`: one of them may be there already. */
 static int
-read_deckies(struct db *db, struct topo *t, struct err *e)
+read_deckies(struct db_stmt *st, bool known, struct topo *t, struct err *e)
 {
-	struct db_stmt *st = db_query(db, Q_DECKY_OF);
 	int r;
 
-	db_bind_text(st, 1, t->id);
 	while ((r = db_step(st, e)) > 0) {
+		if (known && topo_decky_by_uuid(t, db_col_text(st, 0)))
+			continue;
 		r = read_decky(st, t);
 		if (r < 0) {
 			(void)err_set(e, r, "out of memory");
@@ -129,15 +132,16 @@ read_deckies(struct db *db, struct topo *t, struct err *e)
 }
 
 static int
-read_edges(struct db *db, struct topo *t, struct err *e)
+read_edges(struct db_stmt *st, bool known, struct topo *t, struct err *e)
 {
-	struct db_stmt *st = db_query(db, Q_EDGE_OF);
 	int r;
 
-	db_bind_text(st, 1, t->id);
 	while ((r = db_step(st, e)) > 0) {
-		struct topo_edge *edge = topo_add_edge(t);
+		struct topo_edge *edge;
 
+		if (known && topo_edge_by_id(t, db_col_text(st, 0)))
+			continue;
+		edge = topo_add_edge(t);
 		if (!edge) {
 			r = err_set(e, -ENOMEM, "out of memory");
 			break;
@@ -153,8 +157,18 @@ read_edges(struct db *db, struct topo *t, struct err *e)
 	return r;
 }
 
+/* A statement with one text to look for. */
+static struct db_stmt *
+query_of(struct db *db, enum db_query q, const char *text)
+{
+	struct db_stmt *st = db_query(db, q);
+
+	db_bind_text(st, 1, text);
+	return st;
+}
+
 int
-topology_load(struct db *db, const char *id, struct topo **ret_topo, struct err *e)
+topology_head(struct db *db, const char *id, struct topo **ret_topo, struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_TOPOLOGY_GET);
 	struct topo *t = topo_new();
@@ -167,19 +181,121 @@ topology_load(struct db *db, const char *id, struct topo **ret_topo, struct err 
 	if (r > 0)
 		read_topology(st, t);
 	db_reset(st);
-	if (r > 0) {
-		r = read_lans(db, t, e);
-		if (r == 0)
-			r = read_deckies(db, t, e);
-		if (r == 0)
-			r = read_edges(db, t, e);
-		if (r == 0) {
-			*ret_topo = t;
-			return 1;
-		}
+	if (r <= 0) {
+		topo_free(t);
+		return r;
 	}
-	topo_free(t);
+	*ret_topo = t;
+	return 1;
+}
+
+int
+topology_load(struct db *db, const char *id, struct topo **ret_topo, struct err *e)
+{
+	struct topo *t = NULL;
+	int r = topology_head(db, id, &t, e);
+
+	if (r <= 0)
+		return r;
+	r = read_lans(db, t, e);
+	if (r == 0)
+		r = read_deckies(query_of(db, Q_DECKY_OF, id), false, t, e);
+	if (r == 0)
+		r = read_edges(query_of(db, Q_EDGE_OF, id), false, t, e);
+	if (r < 0) {
+		topo_free(t);
+		return r;
+	}
+	*ret_topo = t;
+	return 1;
+}
+
+static int
+read_named_lans(struct db *db, const struct topo_part *part, struct topo *t, struct err *e)
+{
+	const char *name;
+	json_t *deckies;
+	int r = 0;
+
+	json_object_foreach(part->lans, name, deckies)
+	{
+		const struct topo_lan *lan = topo_lan_named(t, name, false);
+
+		if (r < 0 || !lan)
+			continue;
+		/* One LAN's edges are not another's; a decky may be on several. */
+		r = read_edges(query_of(db, Q_EDGE_ON_LAN, lan->id), false, t, e);
+		if (r == 0 && json_is_true(deckies))
+			r = read_deckies(query_of(db, Q_DECKY_ON_LAN, lan->id), true, t, e);
+	}
 	return r;
+}
+
+static int
+read_named_deckies(struct db *db, const struct topo_part *part, struct topo *t, struct err *e)
+{
+	const char *name;
+	json_t *value;
+	int r = 0;
+
+	json_object_foreach(part->deckies, name, value)
+	{
+		const struct topo_decky *d = topo_decky_named(t, name);
+
+		if (r == 0 && !d) {
+			struct db_stmt *st = query_of(db, Q_DECKY_NAMED, t->id);
+
+			db_bind_text(st, 2, name);
+			r = read_deckies(st, false, t, e);
+			d = topo_decky_named(t, name);
+		}
+		if (r == 0 && d)
+			r = read_edges(query_of(db, Q_EDGE_OF_DECKY, d->uuid), true, t, e);
+	}
+	return r;
+}
+
+static int
+count_rows(struct db_stmt *st, size_t *ret, struct err *e)
+{
+	int r = db_step(st, e);
+
+	if (r > 0)
+		*ret = (size_t)db_col_int(st, 0);
+	db_reset(st);
+	return r < 0 ? r : 0;
+}
+
+int
+topology_load_part(struct db *db, const char *id, const struct topo_part *part,
+		   struct topo **ret_topo, struct err *e)
+{
+	size_t ndeckies = 0, nedges = 0;
+	struct topo *t = NULL;
+	int r;
+
+	if (part->whole)
+		return topology_load(db, id, ret_topo, e);
+	r = topology_head(db, id, &t, e);
+	if (r <= 0)
+		return r;
+	r = read_lans(db, t, e);
+	if (r == 0)
+		r = read_named_lans(db, part, t, e);
+	if (r == 0)
+		r = read_named_deckies(db, part, t, e);
+	if (r == 0)
+		r = count_rows(query_of(db, Q_DECKY_COUNT, id), &ndeckies, e);
+	if (r == 0)
+		r = count_rows(query_of(db, Q_EDGE_COUNT, id), &nedges, e);
+	if (r < 0) {
+		topo_free(t);
+		return r;
+	}
+	t->more_deckies = ndeckies - t->ndeckies;
+	t->more_edges = nedges - t->nedges;
+	*ret_topo = t;
+	return 1;
 }
 
 int
@@ -423,71 +539,141 @@ same_lan(const struct topo_lan *a, const struct topo_lan *b)
 static bool
 same_decky(const struct topo_decky *a, const struct topo_decky *b)
 {
-	return strcmp(a->name, b->name) == 0 && strcmp(a->archetype, b->archetype) == 0 &&
-	       a->forwards_l3 == b->forwards_l3 && strcmp(a->home_lan_id, b->home_lan_id) == 0 &&
-	       a->state == b->state && strcmp(a->host_addr, b->host_addr) == 0 &&
-	       same_xy(a->has_xy, a->xy, b->has_xy, b->xy) && !a->last_error == !b->last_error &&
-	       (!a->last_error || strcmp(a->last_error, b->last_error) == 0) &&
-	       json_equal(a->services, b->services) &&
-	       json_equal(a->service_config, b->service_config) &&
-	       json_equal(a->endpoints, b->endpoints);
+	return topo_decky_untouched(a, b) ||
+	       (strcmp(a->name, b->name) == 0 && strcmp(a->archetype, b->archetype) == 0 &&
+		a->forwards_l3 == b->forwards_l3 && strcmp(a->home_lan_id, b->home_lan_id) == 0 &&
+		a->state == b->state && strcmp(a->host_addr, b->host_addr) == 0 &&
+		same_xy(a->has_xy, a->xy, b->has_xy, b->xy) && !a->last_error == !b->last_error &&
+		(!a->last_error || strcmp(a->last_error, b->last_error) == 0) &&
+		json_equal(a->services, b->services) &&
+		json_equal(a->service_config, b->service_config) &&
+		json_equal(a->endpoints, b->endpoints));
 }
 
+/* Each step adds to *n what it changes. */
 static int
-delete_gone(struct db *db, const struct topo *before, const struct topo *after, struct err *e)
+delete_gone(struct db *db, const struct topo *before, const struct topo *after, size_t *n,
+	    struct err *e)
 {
+	size_t at = 0;
 	int r = 0;
 
 	/* An edge with a new address goes and comes: another may hold that address until its own
 	 * turn. */
 	for (size_t i = 0; r == 0 && i < before->nedges; i++) {
-		const struct topo_edge *now = topo_edge_by_id(after, before->edges[i].id);
+		const struct topo_edge *now = topo_edge_next(after, before->edges[i].id, &at);
 
-		if (!now || strcmp(now->ip, before->edges[i].ip) != 0)
-			r = delete_row(db, Q_EDGE_DELETE, before->edges[i].id, e);
+		if (now && strcmp(now->ip, before->edges[i].ip) == 0)
+			continue;
+		r = delete_row(db, Q_EDGE_DELETE, before->edges[i].id, e);
+		(*n)++;
 	}
-	for (size_t i = 0; r == 0 && i < before->ndeckies; i++)
-		if (!topo_decky_by_uuid(after, before->deckies[i].uuid))
-			r = delete_row(db, Q_DECKY_DELETE, before->deckies[i].uuid, e);
-	for (size_t i = 0; r == 0 && i < before->nlans; i++)
-		if (!topo_lan_by_id(after, before->lans[i].id))
-			r = delete_row(db, Q_LAN_DELETE, before->lans[i].id, e);
+	at = 0;
+	for (size_t i = 0; r == 0 && i < before->ndeckies; i++) {
+		if (topo_decky_next(after, before->deckies[i].uuid, &at))
+			continue;
+		r = delete_row(db, Q_DECKY_DELETE, before->deckies[i].uuid, e);
+		(*n)++;
+	}
+	at = 0;
+	for (size_t i = 0; r == 0 && i < before->nlans; i++) {
+		if (topo_lan_next(after, before->lans[i].id, &at))
+			continue;
+		r = delete_row(db, Q_LAN_DELETE, before->lans[i].id, e);
+		(*n)++;
+	}
 	return r;
 }
 
-int
-topology_write_rows(struct db *db, const struct topo *before, const struct topo *after,
-		    struct err *e)
+static int
+write_lans(struct db *db, const struct topo *before, const struct topo *after, size_t *n,
+	   struct err *e)
 {
-	/* What goes goes first: it may hold a name or an address that something new takes. */
-	int r = before ? delete_gone(db, before, after, e) : 0;
+	size_t at = 0;
+	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < after->nlans; i++) {
 		const struct topo_lan *lan = &after->lans[i],
-				      *old = before ? topo_lan_by_id(before, lan->id) : NULL;
+				      *old = before ? topo_lan_next(before, lan->id, &at) : NULL;
 
-		if (!old)
-			r = insert_lan(db, after, lan, e);
-		else if (!same_lan(old, lan))
-			r = update_lan(db, lan, e);
-	}
-	for (size_t i = 0; r == 0 && i < after->ndeckies; i++) {
-		const struct topo_decky *d = &after->deckies[i];
-		const struct topo_decky *old = before ? topo_decky_by_uuid(before, d->uuid) : NULL;
-
-		if (!old || !same_decky(old, d))
-			r = write_decky(db, after, d, !old, e);
-	}
-	for (size_t i = 0; r == 0 && i < after->nedges; i++) {
-		const struct topo_edge *edge = &after->edges[i];
-		const struct topo_edge *old = before ? topo_edge_by_id(before, edge->id) : NULL;
-
-		if (!old || strcmp(old->ip, edge->ip) != 0)
-			r = insert_edge(db, after, edge, e);
-		else if (memcmp(old, edge, sizeof(*edge)) != 0)
-			r = update_edge(db, edge, e);
+		if (old && same_lan(old, lan))
+			continue;
+		r = old ? update_lan(db, lan, e) : insert_lan(db, after, lan, e);
+		(*n)++;
 	}
 	return r;
+}
+
+static int
+write_deckies(struct db *db, const struct topo *before, const struct topo *after, size_t *n,
+	      struct err *e)
+{
+	size_t at = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < after->ndeckies; i++) {
+		const struct topo_decky *d = &after->deckies[i],
+					*old = before ? topo_decky_next(before, d->uuid, &at)
+						      : NULL;
+
+		if (old && same_decky(old, d))
+			continue;
+		r = write_decky(db, after, d, !old, e);
+		(*n)++;
+	}
+	return r;
+}
+
+static int
+write_edges(struct db *db, const struct topo *before, const struct topo *after, size_t *n,
+	    struct err *e)
+{
+	size_t at = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < after->nedges; i++) {
+		const struct topo_edge *edge = &after->edges[i];
+		const struct topo_edge *old = before ? topo_edge_next(before, edge->id, &at) : NULL;
+
+		if (old && topo_edge_untouched(old, edge))
+			continue;
+		r = !old || strcmp(old->ip, edge->ip) != 0 ? insert_edge(db, after, edge, e)
+							   : update_edge(db, edge, e);
+		(*n)++;
+	}
+	return r;
+}
+
+static int
+count_change(struct db *db, struct topo *t, struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_TOPOLOGY_ROWS_CHANGED);
+	int r;
+
+	db_bind_text(st, 1, t->id);
+	r = db_step(st, e);
+	if (r > 0)
+		t->rows_no = db_col_int(st, 0);
+	db_reset(st);
+	if (r == 0)
+		return err_set(e, -ESTALE, "the topology is gone");
+	return r < 0 ? r : 0;
+}
+
+int
+topology_write_rows(struct db *db, const struct topo *before, struct topo *after, struct err *e)
+{
+	size_t n = 0;
+	/* What goes goes first: it may hold a name or an address that something new takes. */
+	int r = before ? delete_gone(db, before, after, &n, e) : 0;
+
+	if (r == 0)
+		r = write_lans(db, before, after, &n, e);
+	if (r == 0)
+		r = write_deckies(db, before, after, &n, e);
+	if (r == 0)
+		r = write_edges(db, before, after, &n, e);
+	return r < 0 || n == 0 ? r : count_change(db, after, e);
 }
 
 int

@@ -13,10 +13,16 @@
 #include "store/db.h"
 #include "topology/addr.h"
 #include "topology/model.h"
+#include "topology/part.h"
 #include "topology/rows.h"
 
 /* 1 and the whole topology, 0 when there is none. */
 int topology_load(struct db *db, const char *id, struct topo **ret_topo, struct err *e) A_NODISCARD;
+/* The same without LANs, deckies and edges: for who wants to know its status or version. */
+int topology_head(struct db *db, const char *id, struct topo **ret_topo, struct err *e) A_NODISCARD;
+/* The same with the rows that the part names, and all LANs. */
+int topology_load_part(struct db *db, const char *id, const struct topo_part *part,
+		       struct topo **ret_topo, struct err *e) A_NODISCARD;
 /* 1 and its id, 0 when no topology has the name. */
 int topology_find_name(struct db *db, const char *name, char ret_id[ID_UUID_SIZE],
 		       struct err *e) A_NODISCARD;
@@ -38,9 +44,9 @@ int topology_insert(struct db *db, struct topo *t, uint64_t now_ms, struct err *
 /* Remove it with its queue and history; journals `deleted`. */
 int topology_remove(struct db *db, const struct topo *t, uint64_t now_ms,
 		    struct err *e) A_NODISCARD;
-/* Write the LAN, decky and edge rows in which the two differ. Journals nothing: the caller's event
- * carries the changes. */
-int topology_write_rows(struct db *db, const struct topo *before, const struct topo *after,
+/* Write the LAN, decky and edge rows in which the two differ; if any do, their count of changes
+ * rises, in `after` too. Journals nothing: the caller's event carries the changes. */
+int topology_write_rows(struct db *db, const struct topo *before, struct topo *after,
 			struct err *e) A_NODISCARD;
 /* Add 1 to the version, in t too. */
 int topology_bump(struct db *db, struct topo *t, struct err *e) A_NODISCARD;

@@ -11,6 +11,7 @@
 #include "store/journal.h"
 #include "store/rows.h"
 #include "store/topology.h"
+#include "topology/diff.h"
 #include "util/json.h"
 #include "util/limits.h"
 
@@ -269,13 +270,18 @@ int
 topology_journal_deckies(struct db *db, const struct topo *before, const struct topo *after,
 			 const json_t *recreated, uint64_t now_ms, struct err *e)
 {
+	size_t at = 0;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < after->ndeckies; i++) {
 		const struct topo_decky *d = &after->deckies[i];
-		const struct topo_decky *old = before ? topo_decky_by_uuid(before, d->uuid) : NULL;
+		const struct topo_decky *old =
+			before ? topo_decky_next(before, d->uuid, &at) : NULL;
 		enum decky_state was = old ? old->state : DECKY_PENDING;
 
+		/* A service may have started anew without a change. */
+		if (old && topo_decky_untouched(old, d) && json_array_size(recreated) == 0)
+			continue;
 		if (was != d->state)
 			r = journal(db, BUS_TOPIC_DECKY_STATE, d->name, after->id,
 				    json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "topology_id",

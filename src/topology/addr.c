@@ -124,29 +124,25 @@ topo_next_subnet(const struct topo_world *w, const struct topo *t, struct cidr b
 	return -EADDRNOTAVAIL;
 }
 
-static bool
-ip_used(const struct topo *t, const char *lan_id, const char *ip)
-{
-	for (size_t i = 0; i < t->nedges; i++)
-		if (strcmp(t->edges[i].lan_id, lan_id) == 0 && strcmp(t->edges[i].ip, ip) == 0)
-			return true;
-	return false;
-}
-
 int
 topo_next_ip(const struct topo *t, const struct topo_lan *lan, char dst[TOPO_IP_SIZE])
 {
 	struct cidr c;
-	uint32_t last;
+	uint32_t last, ip, host;
+	uint8_t used[65536 / 8] = {0}; /* a bit for each address of the widest LAN */
 
-	if (cidr_parse(lan->subnet, 0, 30, &c) < 0)
+	if (cidr_parse(lan->subnet, 16, 30, &c) < 0)
 		return -EADDRNOTAVAIL;
 	/* .0 is the network, the first host is the gateway, the last address is the broadcast. */
-	last = c.base | ~mask_of(c.bits);
-	for (uint32_t ip = c.base + 2; ip < last; ip++) {
-		ip_text(ip, dst);
-		if (!ip_used(t, lan->id, dst))
-			return 0;
-	}
-	return -EADDRNOTAVAIL;
+	last = ~mask_of(c.bits);
+	for (size_t i = 0; i < t->nedges; i++)
+		if (strcmp(t->edges[i].lan_id, lan->id) == 0 &&
+		    ip_parse(t->edges[i].ip, &ip) == 0 && cidr_holds(c, ip))
+			used[(ip - c.base) / 8] |= (uint8_t)(1u << (ip - c.base) % 8);
+	for (host = 2; host < last && (used[host / 8] >> host % 8 & 1); host++)
+		;
+	if (host >= last)
+		return -EADDRNOTAVAIL;
+	ip_text(c.base + host, dst);
+	return 0;
 }

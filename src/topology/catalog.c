@@ -15,7 +15,19 @@
 #define AREA_MAX (UINT64_C(64) * 1024)
 
 static json_t *catalog;
+static json_t *services_by_name, *archetypes_by_slug; /* looked up for each decky of a topology */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static json_t *
+index_by(const json_t *list, const char *key)
+{
+	json_t *index = json_object(), *item;
+	size_t i;
+
+	json_array_foreach(list, i, item) if (json_object_set(index, json_get_text(item, key),
+							      item) < 0) abort();
+	return index;
+}
 
 static void
 load(void)
@@ -24,6 +36,8 @@ load(void)
 	/* Our own embedded text: if it does not parse, the build is broken. */
 	if (!catalog)
 		abort();
+	services_by_name = index_by(json_object_get(catalog, "services"), "name");
+	archetypes_by_slug = index_by(json_object_get(catalog, "archetypes"), "slug");
 }
 
 static const json_t *
@@ -64,13 +78,15 @@ catalog_archetypes(void)
 const json_t *
 catalog_service(const char *name)
 {
-	return find(catalog_services(), "name", name);
+	(void)pthread_once(&once, load);
+	return json_object_get(services_by_name, name);
 }
 
 const json_t *
 catalog_archetype(const char *slug)
 {
-	return find(catalog_archetypes(), "slug", slug);
+	(void)pthread_once(&once, load);
+	return json_object_get(archetypes_by_slug, slug);
 }
 
 bool

@@ -146,19 +146,14 @@ topo_add_decky(struct topo *t)
 static int
 copy_decky(struct topo *t, const struct topo_decky *src)
 {
-	struct topo_decky *d = grow((void **)&t->deckies, &t->ndeckies, sizeof(*t->deckies));
+	struct topo_decky *d = &t->deckies[t->ndeckies++];
 
-	if (!d)
-		return -ENOMEM;
 	*d = *src;
-	d->services = json_deep_copy(src->services);
-	d->service_config = json_deep_copy(src->service_config);
-	d->endpoints = json_deep_copy(src->endpoints);
+	json_incref(d->services);
+	json_incref(d->service_config);
+	json_incref(d->endpoints);
 	d->last_error = src->last_error ? strdup(src->last_error) : NULL;
-	return d->services && d->service_config && d->endpoints &&
-			       !src->last_error == !d->last_error
-		       ? 0
-		       : -ENOMEM;
+	return !src->last_error == !d->last_error ? 0 : -ENOMEM;
 }
 
 struct topo *
@@ -170,25 +165,51 @@ topo_copy(const struct topo *src)
 	if (!t)
 		return NULL;
 	*t = *src;
-	t->lans = NULL;
-	t->deckies = NULL;
-	t->edges = NULL;
 	t->nlans = t->ndeckies = t->nedges = 0;
-	if (src->nlans && (t->lans = calloc(src->nlans, sizeof(*t->lans)))) {
-		memcpy(t->lans, src->lans, src->nlans * sizeof(*t->lans));
-		t->nlans = src->nlans;
-	}
-	if (src->nedges && (t->edges = calloc(src->nedges, sizeof(*t->edges)))) {
-		memcpy(t->edges, src->edges, src->nedges * sizeof(*t->edges));
-		t->nedges = src->nedges;
-	}
+	t->lans = calloc(src->nlans + 1, sizeof(*t->lans));
+	t->edges = calloc(src->nedges + 1, sizeof(*t->edges));
+	t->deckies = calloc(src->ndeckies + 1, sizeof(*t->deckies));
+	if (!t->lans || !t->edges || !t->deckies)
+		r = -ENOMEM;
 	for (size_t i = 0; r == 0 && i < src->ndeckies; i++)
 		r = copy_decky(t, &src->deckies[i]);
-	if (r < 0 || t->nlans != src->nlans || t->nedges != src->nedges) {
+	if (r < 0) {
 		topo_free(t);
 		return NULL;
 	}
+	for (size_t i = 0; i < src->nlans; i++)
+		t->lans[t->nlans++] = src->lans[i];
+	for (size_t i = 0; i < src->nedges; i++)
+		t->edges[t->nedges++] = src->edges[i];
 	return t;
+}
+
+void
+topo_take_head(struct topo *t, const struct topo *from)
+{
+	struct topo rows = *t;
+
+	*t = *from;
+	t->lans = rows.lans;
+	t->deckies = rows.deckies;
+	t->edges = rows.edges;
+	t->nlans = rows.nlans;
+	t->ndeckies = rows.ndeckies;
+	t->nedges = rows.nedges;
+	t->more_deckies = rows.more_deckies;
+	t->more_edges = rows.more_edges;
+}
+
+int
+topo_own(json_t **value)
+{
+	json_t *own = json_deep_copy(*value);
+
+	if (!own)
+		return -ENOMEM;
+	json_decref(*value);
+	*value = own;
+	return 0;
 }
 
 static void
@@ -297,6 +318,42 @@ topo_edge_by_id(const struct topo *t, const char *id)
 		if (strcmp(t->edges[i].id, id) == 0)
 			return &t->edges[i];
 	return NULL;
+}
+
+struct topo_lan *
+topo_lan_next(const struct topo *t, const char *id, size_t *at)
+{
+	struct topo_lan *lan = *at < t->nlans && strcmp(t->lans[*at].id, id) == 0
+				       ? &t->lans[*at]
+				       : topo_lan_by_id(t, id);
+
+	if (lan)
+		*at = (size_t)(lan - t->lans) + 1;
+	return lan;
+}
+
+struct topo_decky *
+topo_decky_next(const struct topo *t, const char *uuid, size_t *at)
+{
+	struct topo_decky *d = *at < t->ndeckies && strcmp(t->deckies[*at].uuid, uuid) == 0
+				       ? &t->deckies[*at]
+				       : topo_decky_by_uuid(t, uuid);
+
+	if (d)
+		*at = (size_t)(d - t->deckies) + 1;
+	return d;
+}
+
+struct topo_edge *
+topo_edge_next(const struct topo *t, const char *id, size_t *at)
+{
+	struct topo_edge *edge = *at < t->nedges && strcmp(t->edges[*at].id, id) == 0
+					 ? &t->edges[*at]
+					 : topo_edge_by_id(t, id);
+
+	if (edge)
+		*at = (size_t)(edge - t->edges) + 1;
+	return edge;
 }
 
 struct topo_edge *

@@ -47,12 +47,14 @@ struct topo_decky {
 	char name[TOPO_LABEL_SIZE];
 	char archetype[TOPO_LABEL_SIZE]; /* "" when it has none */
 	bool forwards_l3;
-	json_t *services;		/* array of texts, owned */
-	json_t *service_config;		/* object of objects, owned */
+	/* The JSON values are references, and copies of the model share them: topo_own before a
+	 * change within one. */
+	json_t *services;		/* array of texts */
+	json_t *service_config;		/* object of objects */
 	char home_lan_id[ID_UUID_SIZE]; /* "" when it has none */
 	enum decky_state state;
 	char *last_error;   /* heap or NULL */
-	json_t *endpoints;  /* array, owned */
+	json_t *endpoints;  /* array */
 	char host_addr[46]; /* the driver's address, "" when it has none */
 	bool has_xy[2];
 	double xy[2];
@@ -80,6 +82,9 @@ struct topo {
 	struct topo_decky *deckies;
 	struct topo_edge *edges;
 	size_t nlans, ndeckies, nedges;
+	/* Of a model that was loaded in part: how many rows the store has besides. */
+	size_t more_deckies, more_edges;
+	int64_t rows_no; /* counts the changes of its rows in the store */
 };
 
 const char *topo_status_word(enum topo_status s);
@@ -93,8 +98,13 @@ bool topo_status_may(enum topo_status from, enum topo_status to);
 /* An empty topology with a new id; NULL without memory. */
 struct topo *topo_new(void);
 void topo_free(struct topo *t);
-/* A deep copy, or NULL without memory. */
+/* A copy, or NULL without memory. It shares the JSON values of the deckies. */
 struct topo *topo_copy(const struct topo *src);
+/* The topology's own row from another model of it; LANs, deckies and edges stay. */
+void topo_take_head(struct topo *t, const struct topo *from);
+/* Put a copy in the place of a decky's JSON value, so that nobody else sees it change. 0 or
+ * -ENOMEM. */
+int topo_own(json_t **value) A_NODISCARD;
 
 /* Room for one more row at the end, zeroed (a decky gets its empty JSON values); NULL without
  * memory. Pointers to rows of the kind become invalid. */
@@ -114,6 +124,14 @@ struct topo_decky *topo_decky_named(const struct topo *t, const char *name);
 struct topo_decky *topo_decky_by_uuid(const struct topo *t, const char *uuid);
 struct topo_edge *topo_edge_by_id(const struct topo *t, const char *id);
 struct topo_edge *topo_edge_of(const struct topo *t, const char *decky_uuid, const char *lan_id);
+/*
+ * For walking two models side by side, whose rows have about one order: looks at place *at first (0
+ * to begin with), and leaves there the place behind the row that was found. NULL when there is
+ * none.
+ */
+struct topo_lan *topo_lan_next(const struct topo *t, const char *id, size_t *at);
+struct topo_decky *topo_decky_next(const struct topo *t, const char *uuid, size_t *at);
+struct topo_edge *topo_edge_next(const struct topo *t, const char *id, size_t *at);
 /* Number of edges of a decky. */
 unsigned topo_degree(const struct topo *t, const char *decky_uuid);
 /* Whether the decky's services hold this name. */

@@ -46,6 +46,13 @@ topo_op_by_hand(enum topo_op op)
 	return op < TOPO_OP_COUNT && rows[op].by_hand;
 }
 
+bool
+topo_op_takes_subnet(enum topo_op op)
+{
+	/* That of a deployed LAN does not change. */
+	return op == TOPO_OP_ADD_LAN;
+}
+
 void
 topo_refusal_fini(struct topo_refusal *r)
 {
@@ -148,7 +155,7 @@ topo_join(struct topo *t, const char *decky_uuid, const char *lan_id, const char
 	if (topo_edge_of(t, decky_uuid, lan_id))
 		return topo_refuse(ret, 409, "", "decky '%s' already on LAN '%s'", d->name,
 				   lan->name);
-	if (t->nedges >= LIMIT_EDGES_PER_TOPOLOGY)
+	if (t->nedges + t->more_edges >= LIMIT_EDGES_PER_TOPOLOGY)
 		return topo_refuse(ret, 409, "", "limit reached: edges (%d)",
 				   (int)LIMIT_EDGES_PER_TOPOLOGY);
 	if (ip) {
@@ -280,7 +287,7 @@ add_decky(struct topo *t, const json_t *p, struct topo_refusal *ret)
 		return topo_refuse(ret, 409, "", "decky '%s' already exists", name);
 	if (!lan)
 		return topo_refuse(ret, 409, "", "LAN '%s' not found", lan_name);
-	if (t->ndeckies >= LIMIT_DECKIES_PER_TOPOLOGY)
+	if (t->ndeckies + t->more_deckies >= LIMIT_DECKIES_PER_TOPOLOGY)
 		return topo_refuse(ret, 409, "", "limit reached: deckies (%d)",
 				   (int)LIMIT_DECKIES_PER_TOPOLOGY);
 	memcpy(lan_id, lan->id, sizeof(lan_id));
@@ -404,7 +411,7 @@ topo_patch_decky(struct topo_decky *d, const json_t *patch, const json_t *servic
 		void *next;
 
 		set_services(d, services);
-		if (!d->services)
+		if (!d->services || topo_own(&d->service_config) < 0)
 			return -ENOMEM;
 		/* Configuration of a service that goes with this very change goes with it. */
 		json_object_foreach_safe(d->service_config, next, service, values)
@@ -499,6 +506,8 @@ service_op(struct topo *t, enum topo_op op, const json_t *p, struct topo_refusal
 	if (op == TOPO_OP_SERVICE_ADD && json_array_size(d->services) >= LIMIT_SERVICES_PER_DECKY)
 		return topo_refuse(ret, 409, "", "limit reached: services (%d)",
 				   (int)LIMIT_SERVICES_PER_DECKY);
+	if (topo_own(&d->services) < 0 || topo_own(&d->service_config) < 0)
+		return -ENOMEM;
 	if (op == TOPO_OP_SERVICE_REMOVE) {
 		const json_t *item;
 

@@ -26,6 +26,9 @@ enum topo_op topo_op_find(const char *word);
 /* Whether a client may enqueue it by its name. */
 bool topo_op_by_hand(enum topo_op op);
 
+/* Whether it gives a LAN its subnet, so that the subnets of other topologies matter. */
+bool topo_op_takes_subnet(enum topo_op op);
+
 /* Called for each key of a payload that does not pass; `field` as `payload.lan`,
  * `payload.services.2`. */
 typedef void topo_bad_fn(void *user, const char *field, const char *text);

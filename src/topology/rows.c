@@ -2,9 +2,11 @@
 /* REST rows of topologies. */
 #include "topology/rows.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "topology/diff.h"
 #include "util/json.h"
 
 static json_t *
@@ -171,15 +173,68 @@ compare(json_t *changes, const char *kind, const char *id, json_t *own_old, json
 static void
 deleted_rows(json_t *changes, const struct topo *before, const struct topo *after)
 {
+	size_t at = 0;
+
 	for (size_t i = 0; i < before->nedges; i++)
-		if (!topo_edge_by_id(after, before->edges[i].id))
+		if (!topo_edge_next(after, before->edges[i].id, &at))
 			add_change(changes, "edge", "deleted", before->edges[i].id, NULL);
+	at = 0;
 	for (size_t i = 0; i < before->ndeckies; i++)
-		if (!topo_decky_by_uuid(after, before->deckies[i].uuid))
+		if (!topo_decky_next(after, before->deckies[i].uuid, &at))
 			add_change(changes, "decky", "deleted", before->deckies[i].uuid, NULL);
+	at = 0;
 	for (size_t i = 0; i < before->nlans; i++)
-		if (!topo_lan_by_id(after, before->lans[i].id))
+		if (!topo_lan_next(after, before->lans[i].id, &at))
 			add_change(changes, "lan", "deleted", before->lans[i].id, NULL);
+}
+
+static void
+changed_lans(json_t *changes, const struct topo *before, const struct topo *after)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < after->nlans; i++) {
+		const struct topo_lan *lan = &after->lans[i];
+		const struct topo_lan *old = before ? topo_lan_next(before, lan->id, &at) : NULL;
+
+		if (!old || !topo_lan_untouched(old, lan))
+			compare(changes, "lan", lan->id, old ? lan_json(before, old) : NULL,
+				lan_json(after, lan));
+	}
+}
+
+static int
+changed_deckies(json_t *changes, const struct topo *before, const struct topo *after)
+{
+	bool *touched = topo_touched(before, after);
+	size_t at = 0;
+
+	for (size_t i = 0; touched && i < after->ndeckies; i++) {
+		const struct topo_decky *d = &after->deckies[i], *old;
+
+		if (!touched[i])
+			continue;
+		old = before ? topo_decky_next(before, d->uuid, &at) : NULL;
+		compare(changes, "decky", d->uuid, old ? decky_json(before, old) : NULL,
+			decky_json(after, d));
+	}
+	free(touched);
+	return touched ? 0 : -ENOMEM;
+}
+
+static void
+changed_edges(json_t *changes, const struct topo *before, const struct topo *after)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < after->nedges; i++) {
+		const struct topo_edge *edge = &after->edges[i];
+		const struct topo_edge *old = before ? topo_edge_next(before, edge->id, &at) : NULL;
+
+		if (!old || !topo_edge_untouched(old, edge))
+			compare(changes, "edge", edge->id, old ? edge_json(before, old) : NULL,
+				edge_json(after, edge));
+	}
 }
 
 json_t *
@@ -189,26 +244,11 @@ topo_changes(const struct topo *before, const struct topo *after)
 
 	if (before)
 		deleted_rows(changes, before, after);
-	for (size_t i = 0; i < after->nlans; i++) {
-		const struct topo_lan *lan = &after->lans[i];
-		const struct topo_lan *old = before ? topo_lan_by_id(before, lan->id) : NULL;
-
-		compare(changes, "lan", lan->id, old ? lan_json(before, old) : NULL,
-			lan_json(after, lan));
+	changed_lans(changes, before, after);
+	if (changed_deckies(changes, before, after) < 0) {
+		json_decref(changes);
+		return NULL;
 	}
-	for (size_t i = 0; i < after->ndeckies; i++) {
-		const struct topo_decky *d = &after->deckies[i];
-		const struct topo_decky *old = before ? topo_decky_by_uuid(before, d->uuid) : NULL;
-
-		compare(changes, "decky", d->uuid, old ? decky_json(before, old) : NULL,
-			decky_json(after, d));
-	}
-	for (size_t i = 0; i < after->nedges; i++) {
-		const struct topo_edge *edge = &after->edges[i];
-		const struct topo_edge *old = before ? topo_edge_by_id(before, edge->id) : NULL;
-
-		compare(changes, "edge", edge->id, old ? edge_json(before, old) : NULL,
-			edge_json(after, edge));
-	}
+	changed_edges(changes, before, after);
 	return changes;
 }

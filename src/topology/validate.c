@@ -144,20 +144,58 @@ index_fini(struct index *x)
 	free(x->degree);
 }
 
+/* Looked for at the place `at` of the index first. */
+static const struct topo_lan **
+find_lan(const struct index *x, const struct topo *t, const char *id, size_t at)
+{
+	struct topo_lan lan;
+	const struct topo_lan *key = &lan;
+
+	if (at < t->nlans && strcmp(x->lans[at]->id, id) == 0)
+		return &x->lans[at];
+	memcpy(lan.id, id, sizeof(lan.id));
+	return bsearch(&key, x->lans, t->nlans, sizeof(void *), by_lan_id);
+}
+
+static const struct topo_decky **
+find_decky(const struct index *x, const struct topo *t, const char *uuid, size_t at)
+{
+	struct topo_decky decky;
+	const struct topo_decky *key = &decky;
+
+	if (at < t->ndeckies && strcmp(x->deckies[at]->uuid, uuid) == 0)
+		return &x->deckies[at];
+	memcpy(decky.uuid, uuid, sizeof(decky.uuid));
+	return bsearch(&key, x->deckies, t->ndeckies, sizeof(void *), by_decky_uuid);
+}
+
+/* Rows are mostly in their order already. */
+static void
+sort(void *rows, size_t n, int (*compare)(const void *, const void *))
+{
+	void **v = rows;
+
+	for (size_t i = 1; i < n; i++) {
+		if (compare(&v[i - 1], &v[i]) > 0) {
+			qsort(v, n, sizeof(*v), compare);
+			return;
+		}
+	}
+}
+
 static void
 index_edges(struct index *x, const struct topo *t)
 {
-	for (size_t i = 0; i < t->nedges; i++) {
-		struct topo_lan lan;
-		struct topo_decky decky;
-		const struct topo_lan *lan_key = &lan, **found_lan;
-		const struct topo_decky *decky_key = &decky, **found_decky;
+	size_t lan = 0, decky = 0;
 
-		memcpy(lan.id, t->edges[i].lan_id, sizeof(lan.id));
-		memcpy(decky.uuid, t->edges[i].decky_uuid, sizeof(decky.uuid));
-		found_lan = bsearch(&lan_key, x->lans, t->nlans, sizeof(void *), by_lan_id);
-		found_decky =
-			bsearch(&decky_key, x->deckies, t->ndeckies, sizeof(void *), by_decky_uuid);
+	for (size_t i = 0; i < t->nedges; i++) {
+		const struct topo_edge *edge = &t->edges[i];
+		const struct topo_lan **found_lan = find_lan(x, t, edge->lan_id, lan);
+		const struct topo_decky **found_decky = find_decky(x, t, edge->decky_uuid, decky);
+
+		/* Edges are made in about the order of their deckies, many on one LAN. */
+		lan = found_lan ? (size_t)(found_lan - x->lans) : lan;
+		decky = found_decky ? (size_t)(found_decky - x->deckies) + 1 : decky;
 		x->lan_of[i] = found_lan ? (size_t)(*found_lan - t->lans) : NOWHERE;
 		x->decky_of[i] = found_decky ? (size_t)(*found_decky - t->deckies) : NOWHERE;
 		if (found_decky)
@@ -183,10 +221,10 @@ index_make(struct index *x, const struct topo *t)
 		x->lans[i] = &t->lans[i];
 	for (size_t i = 0; i < t->ndeckies; i++)
 		x->deckies[i] = &t->deckies[i];
-	qsort(x->lans, t->nlans, sizeof(void *), by_lan_id);
-	qsort(x->deckies, t->ndeckies, sizeof(void *), by_decky_uuid);
+	sort(x->lans, t->nlans, by_lan_id);
+	sort(x->deckies, t->ndeckies, by_decky_uuid);
 	index_edges(x, t);
-	qsort(x->edges, t->nedges, sizeof(void *), by_address);
+	sort(x->edges, t->nedges, by_address);
 	return 0;
 }
 
@@ -276,7 +314,7 @@ check_services(struct report *r, const struct topo_decky *d)
 static void
 check_deckies(struct report *r, const struct topo *t, struct index *x)
 {
-	qsort(x->deckies, t->ndeckies, sizeof(void *), by_decky_name);
+	sort(x->deckies, t->ndeckies, by_decky_name);
 	for (size_t i = 1; i < t->ndeckies; i++)
 		if (by_decky_name(&x->deckies[i - 1], &x->deckies[i]) == 0)
 			issue(r, CODE_DECKY_NAME_DUP, "decky", x->deckies[i]->name,
