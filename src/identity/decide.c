@@ -163,12 +163,11 @@ drop_musts(struct identity_engine *e, uint32_t row)
 	for (uint32_t i = r->nhalves; i-- > 0;) {
 		if (i >= r->nhalves || !(r->halves[i].flags & HALF_MUST))
 			continue;
-		if (pair_row_dirty(e, r->halves[i].other, ROW_FULL) < 0 ||
-		    forest_unlink(e, row, i) < 0)
+		if (pair_row_dirty(e, r->halves[i].other, true) < 0 || forest_unlink(e, row, i) < 0)
 			return -ENOMEM;
 		i = r->nhalves;
 	}
-	return pair_row_dirty(e, row, ROW_FULL);
+	return pair_row_dirty(e, row, true);
 }
 
 static int

@@ -240,7 +240,7 @@ put(struct identity_engine *e, const uint8_t *id, uint64_t hash, const struct id
 	e->rows[row].has_keystroke = f->has_keystroke;
 	e->rows[row].keystroke = f->keystroke;
 	if (set_values(e, row, &w) < 0 || level_queue_row(e, row) < 0 ||
-	    pair_row_dirty(e, row, ROW_FULL) < 0)
+	    pair_row_dirty(e, row, true) < 0)
 		return -ENOMEM;
 	decide_row(e, row);
 	if (is_new)

@@ -286,8 +286,7 @@ token_changed(struct identity_engine *e, uint32_t v, uint8_t was)
 		unsigned before = category(*own);
 
 		*own = (uint8_t)(*own + by);
-		if (pair_row_dirty(e, rows[i], before != category(*own) ? ROW_FULL : ROW_SHARED) <
-		    0)
+		if (pair_row_dirty(e, rows[i], before != category(*own)) < 0)
 			return -ENOMEM;
 		if (state && queue_values_of(e, rows[i], CLASSES, false) < 0)
 			return -ENOMEM;
@@ -338,7 +337,7 @@ settle_other(struct identity_engine *e, uint32_t v)
 	if (tell(e, v) < 0)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < value->n; i++)
-		if (pair_row_dirty(e, rows[i], ROW_SHARED) < 0)
+		if (pair_row_dirty(e, rows[i], false) < 0)
 			return -ENOMEM;
 	return 0;
 }

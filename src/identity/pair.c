@@ -18,12 +18,12 @@ pair_generates(const struct value *v)
 }
 
 int
-pair_row_dirty(struct identity_engine *e, uint32_t row, uint8_t flag)
+pair_row_dirty(struct identity_engine *e, uint32_t row, bool full)
 {
 	struct row *r = &e->rows[row];
-	bool listed = (r->flags & (ROW_FULL | ROW_SHARED)) != 0;
+	bool listed = (r->flags & ROW_PENDING) != 0;
 
-	r->flags |= flag;
+	r->flags |= full ? ROW_FULL | ROW_PENDING | ROW_AHEAD : ROW_PENDING;
 	return listed ? 0 : list_push(&e->dirty, row);
 }
 
@@ -77,12 +77,13 @@ pair_refresh(struct identity_engine *e, uint32_t a, uint32_t b)
 	return 0;
 }
 
-/* Everybody else among these rows. */
+/* Everybody else among these rows but those with these flags. */
 static int
-see(struct identity_engine *e, uint32_t row, const uint32_t *v, uint32_t n, uint32_t mark)
+see(struct identity_engine *e, uint32_t row, const uint32_t *v, uint32_t n, uint32_t mark,
+    unsigned but)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		if (v[i] == row || e->marks[v[i]] == mark)
+		if (v[i] == row || e->marks[v[i]] == mark || (e->rows[v[i]].flags & but))
 			continue;
 		e->marks[v[i]] = mark;
 		if (list_push(&e->seen, v[i]) < 0)
@@ -108,33 +109,42 @@ concerned(const struct identity_engine *e, const uint32_t *news, unsigned n, uin
 	return false;
 }
 
+/*
+ * A row of which everything counts is compared with whatever it may be linked to, so others leave
+ * the pair to it. Of two equals the one that comes later compares them, where either represents the
+ * value.
+ */
 static int
 refresh_row(struct identity_engine *e, uint32_t row, bool full)
 {
 	const struct row *r = &e->rows[row];
 	uint32_t mark = table_new_mark(e), n, news[IDENTITY_KEYS_MAX];
 	unsigned k = row_nvalues(r), nnews = 0;
+	unsigned but = full ? 0 : ROW_FULL, later = full ? ROW_AHEAD : ROW_FULL | ROW_PENDING;
 
 	e->seen.n = 0;
 	for (unsigned i = 0; i < k; i++) {
 		const struct value *v = &e->values[r->values[i]];
 		const uint32_t *rep;
+		bool ours;
 
 		if (v->flags & VALUE_NEWS)
 			news[nnews++] = r->values[i];
 		if (!pair_generates(v))
 			continue;
 		rep = posting_rep(v, &n);
-		if (see(e, row, rep, n, mark) < 0 ||
-		    (full && v->n > REP_MAX && posting_in_rep(v, row) &&
-		     see(e, row, posting_rows(v), v->n, mark) < 0))
+		ours = v->n <= REP_MAX || posting_in_rep(v, row);
+		if (see(e, row, rep, n, mark, ours ? later : but) < 0 ||
+		    (full && ours && v->n > REP_MAX &&
+		     see(e, row, posting_rows(v), v->n, mark, ROW_FULL) < 0))
 			return -ENOMEM;
 	}
 	/* Links that nothing speaks for any more. */
 	for (uint32_t i = 0; i < r->nhalves; i++) {
 		const struct half *h = &r->halves[i];
 
-		if ((full || (h->flags & HALF_MINE)) && see(e, row, &h->other, 1, mark) < 0)
+		if ((full || (h->flags & HALF_MINE)) &&
+		    see(e, row, &h->other, 1, mark, full ? ROW_AHEAD : ROW_FULL) < 0)
 			return -ENOMEM;
 	}
 	for (size_t i = 0; i < e->seen.n; i++)
@@ -144,18 +154,30 @@ refresh_row(struct identity_engine *e, uint32_t row, bool full)
 	return 0;
 }
 
-/* Somebody became a representative of the value, or is one no longer. */
+/*
+ * Somebody became a representative of the value, or is one no longer: then nothing new is to be
+ * compared, only links that rested on it may go.
+ */
 static int
 run_job(struct identity_engine *e, const struct job *j)
 {
 	const struct value *v = &e->values[j->value];
 	const struct row *r = &e->rows[j->row];
+	uint32_t mark = table_new_mark(e);
 
 	if (!r->alive || (r->flags & ROW_FULL))
 		return 0;
 	e->seen.n = 0;
-	if (see(e, j->row, posting_rows(v), v->n, table_new_mark(e)) < 0)
-		return -ENOMEM;
+	if (posting_in_rep(v, j->row)) {
+		if (see(e, j->row, posting_rows(v), v->n, mark, ROW_FULL) < 0)
+			return -ENOMEM;
+	} else {
+		for (uint32_t i = 0; i < r->nhalves; i++)
+			if ((r->halves[i].flags & HALF_THEIRS) &&
+			    concerned(e, &j->value, 1, r->halves[i].other) &&
+			    see(e, j->row, &r->halves[i].other, 1, mark, ROW_FULL) < 0)
+				return -ENOMEM;
+	}
 	for (size_t i = 0; i < e->seen.n; i++)
 		if (pair_refresh(e, j->row, e->seen.v[i]) < 0)
 			return -ENOMEM;
@@ -177,12 +199,16 @@ pair_drain(struct identity_engine *e)
 	e->njobs = 0;
 	for (size_t i = 0; i < e->dirty.n; i++) {
 		uint32_t row = e->dirty.v[i];
-		uint8_t flags = e->rows[row].flags;
+		struct row *r = &e->rows[row];
 
-		e->rows[row].flags &= (uint8_t) ~(ROW_FULL | ROW_SHARED);
-		if (e->rows[row].alive && refresh_row(e, row, flags & ROW_FULL) < 0)
+		if (!(r->flags & ROW_PENDING))
+			continue;
+		r->flags &= (uint8_t) ~(ROW_PENDING | ROW_AHEAD);
+		if (r->alive && refresh_row(e, row, r->flags & ROW_FULL) < 0)
 			return -ENOMEM;
 	}
+	for (size_t i = 0; i < e->dirty.n; i++)
+		e->rows[e->dirty.v[i]].flags &= (uint8_t)~ROW_FULL;
 	e->dirty.n = 0;
 	for (size_t i = 0; i < e->news.n; i++)
 		e->values[e->news.v[i]].flags &= (uint8_t)~VALUE_NEWS;

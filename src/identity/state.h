@@ -81,10 +81,11 @@ struct half {
 };
 
 enum {
-	ROW_FULL = 1,	/* something of its own changed: every pair with it */
-	ROW_SHARED = 2, /* something shared changed: the other rows will come themselves */
-	ROW_CHECK = 4,	/* listed in e->check */
+	ROW_FULL = 1,	 /* something of its own changed: every pair with it, in this drain */
+	ROW_PENDING = 2, /* listed in e->dirty, still to be compared */
+	ROW_CHECK = 4,	 /* listed in e->check */
 	ROW_DECIDED = 8,
+	ROW_AHEAD = 16, /* both FULL and PENDING */
 };
 
 struct row {
@@ -310,7 +311,7 @@ void score_pair(struct identity_engine *e, uint32_t a, uint32_t b, const struct 
 		struct score *ret, struct identity_explanation *why);
 
 /* -- pair.c: which pairs are compared -- */
-int pair_row_dirty(struct identity_engine *e, uint32_t row, uint8_t flag) A_NODISCARD;
+int pair_row_dirty(struct identity_engine *e, uint32_t row, bool full) A_NODISCARD;
 int pair_job(struct identity_engine *e, uint32_t value, uint32_t row) A_NODISCARD;
 int pair_drain(struct identity_engine *e) A_NODISCARD;
 bool pair_generates(const struct value *v);
