@@ -319,10 +319,7 @@ settle_comp(struct identity_engine *e, uint32_t comp)
 	bool full = (c->flags & (COMP_CUT | COMP_LOST)) != 0;
 	struct cluster k = {.size = c->size, .sum = c->sum};
 
-	if (c->size > 2 && (c->tls == MIXED || c->ssh == MIXED))
-		forest_recount(e, comp);
-	if ((c->size > 2 && (c->tls == MIXED || c->ssh == MIXED)) ||
-	    (c->size > 1 && c->decided > 0)) {
+	if ((c->size > 1 && c->decided > 0) || stack_contested(e, comp)) {
 		c->eldest = NONE;
 		return settle_contested(e, comp);
 	}
@@ -339,7 +336,7 @@ settle_comp(struct identity_engine *e, uint32_t comp)
 		return -ENOMEM;
 	if (full && check_all(e, comp) < 0)
 		return -ENOMEM;
-	c->flags &= ~(uint32_t)(COMP_CUT | COMP_LOST);
+	c->flags &= (uint16_t) ~(COMP_CUT | COMP_LOST);
 	k.eldest = c->eldest;
 	return tell_cluster(e, &k);
 }
@@ -443,7 +440,7 @@ anchor_drain(struct identity_engine *e)
 
 		if (!(e->comps[comp].flags & COMP_TOUCHED))
 			continue;
-		e->comps[comp].flags &= ~(uint32_t)COMP_TOUCHED;
+		e->comps[comp].flags &= (uint16_t)~COMP_TOUCHED;
 		if (e->comps[comp].size > 0 && settle_comp(e, comp) < 0)
 			return -ENOMEM;
 	}

@@ -237,6 +237,8 @@ put(struct identity_engine *e, const uint8_t *id, uint64_t hash, const struct id
 	*ret_row = row;
 	if (!is_new && same(&e->rows[row], f, &w))
 		return 0;
+	if (!is_new)
+		stack_leave(e, row);
 	e->rows[row].has_keystroke = f->has_keystroke;
 	e->rows[row].keystroke = f->keystroke;
 	if (set_values(e, row, &w) < 0 || level_queue_row(e, row) < 0 ||
@@ -245,7 +247,7 @@ put(struct identity_engine *e, const uint8_t *id, uint64_t hash, const struct id
 	decide_row(e, row);
 	if (is_new)
 		return forest_add_row(e, row) < 0 ? -ENOMEM : 1;
-	forest_note_stack(e, row);
+	stack_enter(e, row);
 	return forest_touch(e, e->rows[row].comp) < 0 ? -ENOMEM : 1;
 }
 
@@ -490,7 +492,8 @@ identity_engine_explain(struct identity_engine *e, uint32_t a, uint32_t b,
 	struct score s;
 
 	*ret = (struct identity_explanation){.n = 0};
-	score_overlap(e, a, b, &o);
+	score_sweep(e, a, &e->sweep);
+	score_overlap(e, &e->sweep, b, &o);
 	score_pair(e, a, b, &o, &s, ret);
 	ret->bits = s.bits;
 	ret->together = e->rows[a].literal != NONE && e->rows[b].literal != NONE &&

@@ -116,40 +116,9 @@ comp_new(struct identity_engine *e, uint32_t *ret)
 		at = (uint32_t)e->ncomps++;
 	}
 	e->comps[at] = (struct comp){
-		.head = NONE, .identities = NONE, .eldest = NONE, .tls = NONE, .ssh = NONE};
+		.head = NONE, .identities = NONE, .eldest = NONE, .most = {NONE, NONE}};
 	*ret = at;
 	return forest_touch(e, at);
-}
-
-static uint32_t
-one_of(uint32_t a, uint32_t b)
-{
-	return a == NONE || a == b ? b : b == NONE ? a : MIXED;
-}
-
-void
-forest_note_stack(struct identity_engine *e, uint32_t row)
-{
-	const struct row *r = &e->rows[row];
-	struct comp *c = &e->comps[r->comp];
-
-	if (r->n[TLS])
-		c->tls = one_of(c->tls, row_values(r, TLS)[0]);
-	if (r->n[SSH])
-		c->ssh = one_of(c->ssh, row_values(r, SSH)[0]);
-}
-
-void
-forest_recount(struct identity_engine *e, uint32_t comp)
-{
-	struct comp *c = &e->comps[comp];
-	uint32_t row = c->head;
-
-	c->tls = c->ssh = NONE;
-	do {
-		forest_note_stack(e, row);
-		row = e->rows[row].next;
-	} while (row != c->head && (c->tls != MIXED || c->ssh != MIXED));
 }
 
 /* The row, with the identity that was formed for it, becomes a member. */
@@ -166,7 +135,7 @@ enter(struct identity_engine *e, uint32_t comp, uint32_t row)
 	c->decided += (r->flags & ROW_DECIDED) != 0;
 	if (r->anchored != NONE)
 		forest_ring_add(e, comp, r->anchored);
-	forest_note_stack(e, row);
+	stack_enter(e, row);
 }
 
 static void
@@ -176,6 +145,7 @@ leave(struct identity_engine *e, uint32_t row)
 	struct comp *c = &e->comps[r->comp];
 
 	row_ring_remove(e, r->comp, row);
+	stack_leave(e, row);
 	c->size--;
 	c->sum -= certainty_of(r);
 	c->decided -= (r->flags & ROW_DECIDED) != 0;
@@ -256,11 +226,10 @@ join(struct identity_engine *e, uint32_t a, uint32_t b)
 	e->rows[into->head].prev = last;
 	if (from->identities != NONE && join_identities(e, into, from) < 0)
 		return -ENOMEM;
+	stack_join(into, from);
 	into->size += from->size;
 	into->sum += from->sum;
 	into->decided += from->decided;
-	into->tls = one_of(into->tls, from->tls);
-	into->ssh = one_of(into->ssh, from->ssh);
 	into->flags |= from->flags & (COMP_CUT | COMP_LOST);
 	from->size = 0;
 	from->head = from->identities = NONE;

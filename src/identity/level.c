@@ -257,10 +257,12 @@ reliability(struct identity_engine *e, struct value *v)
 
 /* -- news -- */
 
+/* Of few rows the pairs are compared one by one; more rows are looked at with all they have. */
 static int
 tell(struct identity_engine *e, uint32_t v)
 {
-	e->values[v].flags |= VALUE_NEWS;
+	if (e->values[v].n > SAMPLE_MAX)
+		e->values[v].flags |= VALUE_NEWS;
 	return list_push(&e->news, v);
 }
 
@@ -286,7 +288,8 @@ token_changed(struct identity_engine *e, uint32_t v, uint8_t was)
 		unsigned before = category(*own);
 
 		*own = (uint8_t)(*own + by);
-		if (pair_row_dirty(e, rows[i], before != category(*own)) < 0)
+		if ((value->n > SAMPLE_MAX || before != category(*own)) &&
+		    pair_row_dirty(e, rows[i], before != category(*own)) < 0)
 			return -ENOMEM;
 		if (state && queue_values_of(e, rows[i], CLASSES, false) < 0)
 			return -ENOMEM;
@@ -336,7 +339,7 @@ settle_other(struct identity_engine *e, uint32_t v)
 		return 0;
 	if (tell(e, v) < 0)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < value->n; i++)
+	for (uint32_t i = 0; value->n > SAMPLE_MAX && i < value->n; i++)
 		if (pair_row_dirty(e, rows[i], false) < 0)
 			return -ENOMEM;
 	return 0;

@@ -36,12 +36,18 @@ pair_job(struct identity_engine *e, uint32_t value, uint32_t row)
 	return 0;
 }
 
+static struct done *
+done_slot(const struct identity_engine *e, uint32_t x, uint32_t y)
+{
+	return &e->done[(x * 0x9E3779B1U ^ y * 0x85EBCA77U) >> (32 - DONE_BITS)];
+}
+
 /* Levels and representatives do not move while pairs are compared: once a drain is enough. */
 static bool
 was_done(struct identity_engine *e, uint32_t a, uint32_t b)
 {
 	uint32_t x = a < b ? a : b, y = a < b ? b : a;
-	struct done *d = &e->done[(x * 0x9E3779B1U ^ y * 0x85EBCA77U) >> (32 - DONE_BITS)];
+	struct done *d = done_slot(e, x, y);
 
 	if (d->a == x && d->b == y && d->drain == e->drains)
 		return true;
@@ -49,17 +55,17 @@ was_done(struct identity_engine *e, uint32_t a, uint32_t b)
 	return false;
 }
 
+/* The row of the sweep and another one. */
 static int
-pair_refresh(struct identity_engine *e, uint32_t a, uint32_t b)
+pair_refresh(struct identity_engine *e, uint32_t b)
 {
+	uint32_t a = e->sweep.row;
 	struct score s = {.bits = -99};
-	struct overlap o;
+	A_UNINIT struct overlap o;
 	struct half *h;
 	uint16_t score, flags;
 
-	if (was_done(e, a, b))
-		return 0;
-	score_overlap(e, a, b, &o);
+	score_overlap(e, &e->sweep, b, &o);
 	flags = o.flags;
 	if (flags)
 		score_pair(e, a, b, &o, &s, NULL);
@@ -90,6 +96,26 @@ see(struct identity_engine *e, uint32_t row, const uint32_t *v, uint32_t n, uint
 			return -ENOMEM;
 	}
 	return 0;
+}
+
+/* Rows to compare lie anywhere in memory: those that come soon are asked for in time. */
+static void
+fetch_ahead(const struct identity_engine *e, uint32_t row, size_t at)
+{
+	const struct list32 *l = &e->seen;
+
+	if (at + 8 < l->n) {
+		const char *r = (const char *)&e->rows[l->v[at + 8]];
+
+		__builtin_prefetch(r);
+		__builtin_prefetch(r + sizeof(struct row) - 1);
+	}
+	if (at + 4 < l->n) {
+		__builtin_prefetch(e->rows[l->v[at + 4]].values);
+		__builtin_prefetch(e->rows[l->v[at + 4]].halves);
+		__builtin_prefetch(done_slot(e, row < l->v[at + 4] ? row : l->v[at + 4],
+					     row < l->v[at + 4] ? l->v[at + 4] : row));
+	}
 }
 
 /* Whether the other row has one of these values, whose levels changed. */
@@ -147,10 +173,32 @@ refresh_row(struct identity_engine *e, uint32_t row, bool full)
 		    see(e, row, &h->other, 1, mark, full ? ROW_AHEAD : ROW_FULL) < 0)
 			return -ENOMEM;
 	}
-	for (size_t i = 0; i < e->seen.n; i++)
-		if ((full || concerned(e, news, nnews, e->seen.v[i])) &&
-		    pair_refresh(e, row, e->seen.v[i]) < 0)
+	score_sweep(e, row, &e->sweep);
+	for (size_t i = 0; i < e->seen.n; i++) {
+		fetch_ahead(e, row, i);
+		if ((full || (concerned(e, news, nnews, e->seen.v[i]) &&
+			      !was_done(e, row, e->seen.v[i]))) &&
+		    pair_refresh(e, e->seen.v[i]) < 0)
 			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* The level of a value of few rows changed: every pair of them. */
+static int
+refresh_value(struct identity_engine *e, const struct value *v)
+{
+	const uint32_t *rows = posting_rows(v);
+
+	for (uint32_t i = 1; i < v->n; i++) {
+		if (e->rows[rows[i]].flags & ROW_FULL)
+			continue;
+		score_sweep(e, rows[i], &e->sweep);
+		for (uint32_t k = 0; k < i; k++)
+			if (!(e->rows[rows[k]].flags & ROW_FULL) &&
+			    !was_done(e, rows[i], rows[k]) && pair_refresh(e, rows[k]) < 0)
+				return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -178,9 +226,13 @@ run_job(struct identity_engine *e, const struct job *j)
 			    see(e, j->row, &r->halves[i].other, 1, mark, ROW_FULL) < 0)
 				return -ENOMEM;
 	}
-	for (size_t i = 0; i < e->seen.n; i++)
-		if (pair_refresh(e, j->row, e->seen.v[i]) < 0)
+	if (e->seen.n > 0)
+		score_sweep(e, j->row, &e->sweep);
+	for (size_t i = 0; i < e->seen.n; i++) {
+		fetch_ahead(e, j->row, i);
+		if (!was_done(e, j->row, e->seen.v[i]) && pair_refresh(e, e->seen.v[i]) < 0)
 			return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -197,6 +249,12 @@ pair_drain(struct identity_engine *e)
 		if (run_job(e, &e->jobs[i]) < 0)
 			return -ENOMEM;
 	e->njobs = 0;
+	for (size_t i = 0; i < e->news.n; i++) {
+		const struct value *v = &e->values[e->news.v[i]];
+
+		if (v->n <= SAMPLE_MAX && refresh_value(e, v) < 0)
+			return -ENOMEM;
+	}
 	for (size_t i = 0; i < e->dirty.n; i++) {
 		uint32_t row = e->dirty.v[i];
 		struct row *r = &e->rows[row];

@@ -68,42 +68,60 @@ share(const struct identity_engine *e, unsigned class, const struct row *a, cons
 	}
 }
 
-static uint16_t
-ownership(const struct value *v, uint32_t a, uint32_t b)
+static unsigned
+slot_of(uint32_t value)
 {
-	if (!pair_generates(v))
-		return 0;
-	if (v->n <= REP_MAX)
-		return HALF_MINE | HALF_THEIRS;
-	return (uint16_t)((posting_in_rep(v, b) ? HALF_MINE : 0) |
-			  (posting_in_rep(v, a) ? HALF_THEIRS : 0));
+	return (value * 0x9E3779B1U) >> 23;
 }
 
 void
-score_overlap(const struct identity_engine *e, uint32_t a, uint32_t b, struct overlap *ret)
+score_sweep(const struct identity_engine *e, uint32_t row, struct sweep *ret)
 {
-	const struct row *x = &e->rows[a], *y = &e->rows[b];
-	const uint32_t *p = x->values, *q = y->values;
+	const struct row *r = &e->rows[row];
+	unsigned n = row_nvalues(r), mask = sizeof(ret->slots) - 1;
+
+	ret->row = row;
+	memset(ret->slots, 0, sizeof(ret->slots));
+	for (unsigned i = 0; i < n; i++) {
+		const struct value *v = &e->values[r->values[i]];
+		unsigned at = slot_of(r->values[i]);
+
+		while (ret->slots[at])
+			at = (at + 1) & mask;
+		ret->slots[at] = (uint8_t)(i + 1);
+		ret->of[i].value = r->values[i];
+		ret->of[i].class = v->class;
+		ret->of[i].generates = pair_generates(v);
+		ret->of[i].few = v->n <= REP_MAX;
+		ret->of[i].represented = ret->of[i].generates && posting_in_rep(v, row);
+	}
+}
+
+void
+score_overlap(const struct identity_engine *e, const struct sweep *a, uint32_t b,
+	      struct overlap *ret)
+{
+	const struct row *y = &e->rows[b];
+	const uint32_t *q = y->values, *end = q + row_nvalues(y);
+	unsigned mask = sizeof(a->slots) - 1;
 
 	ret->flags = 0;
-	for (unsigned c = 0; c < CLASSES; c++) {
-		const uint32_t *pend = p + x->n[c], *qend = q + y->n[c];
-
+	for (unsigned c = 0; c < CLASSES; c++)
 		ret->of[c] = (struct shared){.best = NONE, .best_good = NONE};
-		while (p < pend && q < qend) {
-			if (*p == *q) {
-				ret->flags |= ownership(&e->values[*p], a, b);
-				note_shared(e, &ret->of[c], *p);
-				p++;
-				q++;
-			} else if (*p < *q) {
-				p++;
-			} else {
-				q++;
-			}
-		}
-		p = pend;
-		q = qend;
+	for (; q < end; q++) {
+		unsigned at = slot_of(*q), i;
+
+		while (a->slots[at] && a->of[a->slots[at] - 1].value != *q)
+			at = (at + 1) & mask;
+		if (!a->slots[at])
+			continue;
+		i = a->slots[at] - 1U;
+		note_shared(e, &ret->of[a->of[i].class], *q);
+		if (a->of[i].represented)
+			ret->flags |= HALF_THEIRS;
+		if (a->of[i].generates && !(ret->flags & HALF_MINE) &&
+		    (a->of[i].few || posting_in_rep(&e->values[*q], b)))
+			ret->flags |= HALF_MINE;
 	}
 }
 
@@ -294,7 +312,7 @@ void
 score_pair(struct identity_engine *e, uint32_t a, uint32_t b, const struct overlap *o,
 	   struct score *ret, struct identity_explanation *why)
 {
-	struct pair p;
+	A_UNINIT struct pair p;
 	bool stack;
 
 	p.a = &e->rows[a];

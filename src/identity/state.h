@@ -10,7 +10,6 @@
 #include "identity/engine.h"
 
 #define NONE	   IDENTITY_NONE
-#define MIXED	   (UINT32_MAX - 1)
 #define CLASSES	   IDENTITY_VALUE_COUNT
 #define REP_MAX	   8  /* rows that every row of a value is compared with */
 #define SAMPLE_MAX 16 /* rows that a value's reliability is estimated from */
@@ -107,8 +106,9 @@ struct row {
 
 enum {
 	COMP_TOUCHED = 1,
-	COMP_CUT = 2,  /* rows have groups of their own */
-	COMP_LOST = 4, /* an anchor left: every row is looked at */
+	COMP_CUT = 2,	/* rows have groups of their own */
+	COMP_LOST = 4,	/* an anchor left: every row is looked at */
+	COMP_MIXED = 8, /* shifted by the slot: there are several values, perhaps */
 };
 
 struct comp {
@@ -116,9 +116,10 @@ struct comp {
 	uint32_t head;
 	uint32_t identities; /* head of a ring; NONE */
 	uint32_t eldest;     /* the one that all its rows are of; NONE: to be found */
-	uint32_t tls, ssh;   /* the one value, NONE, or MIXED (perhaps) */
+	uint32_t most[2];    /* TLS, SSH: the value that most rows have; NONE: nobody has any */
 	uint32_t decided;    /* rows with decisions */
-	uint32_t flags;
+	uint8_t odd[2];	     /* rows without that one, or more than there are (stack.c) */
+	uint16_t flags;
 	uint64_t sum; /* of the rows' certainties, millionths */
 };
 
@@ -165,6 +166,17 @@ struct index {
 
 struct decided_row;
 
+/* A row that is compared with many: its values by number, and what they are. */
+struct sweep {
+	uint32_t row;
+	uint8_t slots[512]; /* by hash: place + 1; 0: free */
+	struct {
+		uint32_t value;
+		uint8_t class;
+		bool generates, few, represented; /* few: all rows represent it; by the row */
+	} of[IDENTITY_KEYS_MAX + IDENTITY_VALUES_KEYSTROKE];
+};
+
 struct done {
 	uint32_t a, b, drain;
 };
@@ -209,6 +221,7 @@ struct identity_engine {
 	size_t cmarks;
 	uint32_t mark;
 	struct list32 seen, walk[2], group;
+	struct sweep sweep;
 	struct done *done; /* pairs that were compared in this drain, as far as there is room */
 	uint32_t drains;
 	struct identity_change *changes;
@@ -306,7 +319,10 @@ struct overlap {
 	struct shared of[CLASSES];
 	uint16_t flags; /* HALF_MINE: b represents a value of a; HALF_THEIRS: the other way round */
 };
-void score_overlap(const struct identity_engine *e, uint32_t a, uint32_t b, struct overlap *ret);
+/* `row` is going to be compared with others; good until anything changes. */
+void score_sweep(const struct identity_engine *e, uint32_t row, struct sweep *ret);
+void score_overlap(const struct identity_engine *e, const struct sweep *a, uint32_t b,
+		   struct overlap *ret);
 void score_pair(struct identity_engine *e, uint32_t a, uint32_t b, const struct overlap *o,
 		struct score *ret, struct identity_explanation *why);
 
@@ -327,14 +343,20 @@ int forest_unlink(struct identity_engine *e, uint32_t a, uint32_t at) A_NODISCAR
 void forest_rescore(struct identity_engine *e, uint32_t a, struct half *h, uint16_t score,
 		    uint16_t flags);
 int forest_touch(struct identity_engine *e, uint32_t comp) A_NODISCARD;
-/* A row's stack values joined the component. */
-void forest_note_stack(struct identity_engine *e, uint32_t row);
-void forest_recount(struct identity_engine *e, uint32_t comp);
 /* Certainty (millionths) that goes with a strongest link. */
 uint64_t forest_certainty(uint16_t score);
 int forest_check_row(struct identity_engine *e, uint32_t row) A_NODISCARD;
 void forest_ring_add(struct identity_engine *e, uint32_t comp, uint32_t ident);
 void forest_ring_remove(struct identity_engine *e, uint32_t comp, uint32_t ident);
+
+/* -- stack.c: components that need no cut -- */
+/* The row, as it is now, is counted in its component; is counted no more. */
+void stack_enter(struct identity_engine *e, uint32_t row);
+void stack_leave(struct identity_engine *e, uint32_t row);
+/* Before the sizes are added. */
+void stack_join(struct comp *into, const struct comp *from);
+/* Whether a cut could part the component. */
+bool stack_contested(struct identity_engine *e, uint32_t comp);
 
 /* -- cut.c: contested components -- */
 /* Give every row of the component its part, 0 and up, *ret_n parts. */

@@ -128,7 +128,7 @@ number(struct list32 *unused, size_t *n, void **v, size_t *cap, size_t item, uin
 		*ret = unused->v[--unused->n];
 		return 0;
 	}
-	if (*n >= MIXED || table_grow(v, cap, *n + 1, item) < 0)
+	if (*n >= NONE || table_grow(v, cap, *n + 1, item) < 0)
 		return -ENOMEM;
 	*ret = (uint32_t)(*n)++;
 	return 0;
