@@ -261,17 +261,20 @@ auth_stream_begin(struct sv secret, struct ticket_table *tickets, struct sv auth
 	struct auth_way way = {0};
 	const struct sv *arg;
 	enum auth_result a;
+	int r;
 
 	scheme = sv_cut(&rest, ' ');
 	arg = find(query, nquery, "ticket");
 	if (sv_eq_ci(scheme, SV("bearer"))) {
 		a = auth_token_check(secret, auth_bearer(authorization), now_ms, &way.claims);
 	} else if (arg) {
-		if (ticket_reserve(tickets, *arg, now_ms, &way.claims) < 0)
+		r = ticket_reserve(tickets, *arg, now_ms, &way.claims);
+		if (r < 0 && r != -EAGAIN)
 			return AUTH_INVALID;
-		/* Tickets have one length, and this one was found. */
+		/* Tickets have one length, and this one has it. */
 		memcpy(way.ticket, arg->p, TICKET_SIZE - 1);
-		way.by_ticket = true;
+		way.stored = r == -EAGAIN;
+		way.by_ticket = !way.stored;
 		a = AUTH_OK;
 	} else if ((arg = find(query, nquery, "token")) != NULL) {
 		a = auth_token_check(secret, *arg, now_ms, &way.claims);

@@ -70,14 +70,16 @@ int auth_caller(struct db *db, const struct auth_claims *claims, enum api_role w
  * request. */
 struct auth_way {
 	struct auth_claims claims;
-	bool by_ticket;
+	bool by_ticket; /* of the table, reserved */
+	bool stored;	/* a ticket that only the store may know: there are no claims yet */
 	char ticket[TICKET_SIZE];
 };
 
 /*
  * Loop: find the credential of a stream request by the rule of contract 3.2 (Bearer, then ?ticket=,
  * then ?token=). A ticket is reserved: the caller must then call auth_stream_end once, spent only
- * when the stream starts. AUTH_OK, AUTH_INVALID or AUTH_EXPIRED.
+ * when the stream starts. A ticket that is `stored` is the caller's to take (api/peers.h). AUTH_OK,
+ * AUTH_INVALID or AUTH_EXPIRED.
  */
 enum auth_result auth_stream_begin(struct sv secret, struct ticket_table *tickets,
 				   struct sv authorization, const struct api_query_arg *query,

@@ -203,16 +203,23 @@ authenticate(struct call *c, struct db *db)
 
 /* Step 4. */
 static bool
-within_rate(struct call *c)
+within_rate(struct call *c, struct db *db)
 {
 	api_handler_fn *handler = handlers[c->match.index];
+	char address[LIMITER_ADDRESS_SIZE];
+	struct err e = {0};
+	int r = 0;
 
-	if (handler == h_auth_login)
-		return !api_limited(c->state, LIMITER_LOGIN_ADDRESS, c->req.peer_ip, &c->res);
-	if (handler == h_auth_change_password)
-		return !api_limited(c->state, LIMITER_CHANGE_PASSWORD, sv_from(c->req.caller.uuid),
-				    &c->res);
-	return true;
+	if (handler == h_auth_login) {
+		limiter_address(c->req.peer_ip, address);
+		r = api_limited(c->state, db, LIMITER_LOGIN_ADDRESS, sv_from(address), &c->res, &e);
+	} else if (handler == h_auth_change_password) {
+		r = api_limited(c->state, db, LIMITER_CHANGE_PASSWORD, sv_from(c->req.caller.uuid),
+				&c->res, &e);
+	}
+	if (r < 0)
+		call_fail(c, r, &e);
+	return r == 0;
 }
 
 static bool
@@ -275,7 +282,7 @@ run_read(struct call *c, struct db *db)
 	struct err e = {0};
 	int r = db_begin_read(db, &e);
 
-	if (r == 0 && authenticate(c, db) && within_rate(c) && read_body(c)) {
+	if (r == 0 && authenticate(c, db) && read_body(c)) {
 		r = handle(c, db, &e);
 		if (r == 0)
 			r = journal_head(db, &c->watermark, &e);
@@ -292,7 +299,7 @@ run_write(struct call *c, struct db *db)
 	int r;
 
 	/* Refusals must not wait for the write lock; what is decided under it is decided again. */
-	if (!authenticate(c, db) || !within_rate(c) || !read_body(c))
+	if (!authenticate(c, db) || !within_rate(c, db) || !read_body(c))
 		return;
 	r = db_begin_write(db, &e);
 	if (r == 0 && authenticate(c, db)) {
@@ -314,7 +321,7 @@ run_plain(struct call *c, struct db *db)
 	struct err e = {0};
 	int r;
 
-	if (!authenticate(c, db) || !within_rate(c) || !read_body(c))
+	if (!authenticate(c, db) || !within_rate(c, db) || !read_body(c))
 		return;
 	r = handle(c, db, &e);
 	/* Routes that are answered on the loop have no connection. */

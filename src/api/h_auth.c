@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/auth.h"
+#include "api/peers.h"
 #include "api/state.h"
 #include "api/user.h"
 #include "store/user.h"
@@ -95,8 +96,9 @@ h_auth_login(struct api_ctx *cx, const struct api_req *req, struct api_res *res)
 		api_bad_field(res, "password", "expected 1 to %d bytes", PASSWORD_MAX);
 	if (api_bad(res))
 		return 0;
-	if (api_limited(state, LIMITER_LOGIN_USER, name, res))
-		return 0;
+	r = api_limited(state, cx->db, LIMITER_LOGIN_USER, name, res, cx->e);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	r = sv_copy(name, username, sizeof(username)) < 0
 		    ? 0
 		    : user_by_name(cx->db, username, &u, cx->e);
@@ -203,6 +205,8 @@ h_auth_sse_ticket(struct api_ctx *cx, const struct api_req *req, struct api_res 
 	memcpy(claims.uuid, req->caller.uuid, sizeof(claims.uuid));
 	memcpy(claims.jti, req->caller.jti, sizeof(claims.jti));
 	r = ticket_mint(state->tickets, &claims, req->now_ms, ticket);
+	if (r == -EAGAIN)
+		r = peers_ticket_mint(state->peers, cx->db, &claims, req->now_ms, ticket, cx->e);
 	if (r < 0)
 		return r;
 	return api_ok(

@@ -239,7 +239,7 @@ put_limits(const struct page *p, struct buf *b)
 			{"h2_session", http->h2_ended},
 			{"tls_handshake", http->handshake_failed},
 			{"tickets_per_user", ticket_dropped(s->tickets)},
-			{"limiter_keys", limiter_forgotten(s->limiter)},
+			{"limiter_keys", atomic_load(&s->limiter.forgotten)},
 			{"changes", p->changes_cut + topology_changes_cut()},
 			{"models", p->models_left},
 			{"bus_pending", bus_dropped(s)},

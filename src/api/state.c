@@ -10,6 +10,7 @@
 
 #include "api/auth.h"
 #include "api/doc.h"
+#include "api/peers.h"
 #include "store/user.h"
 #include "stream/slots.h"
 #include "util/clock.h"
@@ -60,8 +61,9 @@ load_secret(const struct conf *conf, char **ret_text, struct err *e)
 		return r;
 	id_random(random, sizeof(random));
 	id_hex(random, sizeof(random), hex);
-	r = file_write(path, hex, strlen(hex), 0600, e);
-	return r < 0 ? r : read_secret(path, ret_text, e);
+	/* Of gateways that start at once all have that of the first. */
+	r = file_create(path, hex, strlen(hex), 0600, e);
+	return r < 0 && r != -EEXIST ? r : read_secret(path, ret_text, e);
 }
 
 static int
@@ -92,12 +94,13 @@ api_state_init(struct api_state *s, const struct conf *conf, struct err *e)
 	if (r < 0)
 		return r;
 	s->secret = sv_from(s->secret_text);
-	s->limiter = limiter_new(LIMIT_LIMITER_KEYS);
+	s->limiter.max = LIMIT_LIMITER_KEYS;
+	s->peers = peers_new(s);
 	s->tickets = ticket_table_new(LIMIT_TICKETS_PER_USER, LIMIT_TICKETS);
 	s->tokens = token_cache_new();
 	s->openapi = doc_openapi();
 	s->docs = doc_page();
-	if (!s->limiter || !s->tickets || !s->tokens || !s->openapi || !s->docs ||
+	if (!s->peers || !s->tickets || !s->tokens || !s->openapi || !s->docs ||
 	    slots_new(&s->slots) < 0)
 		return err_set(e, -ENOMEM, "out of memory");
 	return inbox_new(&s->inbox, e);
@@ -106,7 +109,7 @@ api_state_init(struct api_state *s, const struct conf *conf, struct err *e)
 void
 api_state_fini(struct api_state *s)
 {
-	limiter_free(s->limiter);
+	peers_free(s->peers);
 	ticket_table_free(s->tickets);
 	token_cache_free(s->tokens);
 	slots_free(s->slots);
@@ -119,23 +122,24 @@ api_state_fini(struct api_state *s)
 	(void)pthread_mutex_destroy(&s->heard_lock);
 }
 
-bool
-api_limited(struct api_state *s, enum limiter_rule rule, struct sv key, struct api_res *res)
+int
+api_limited(struct api_state *s, struct db *db, enum limiter_rule rule, struct sv key,
+	    struct api_res *res, struct err *e)
 {
+	unsigned wait = 0;
 	char seconds[16];
-	unsigned wait;
+	int r;
 
 	if (!s->conf->limiter_enabled)
-		return false;
-	/* Not the wall clock: setting it must not open or close a window. */
-	wait = limiter_hit(s->limiter, rule, key, clock_mono_ms());
-	if (wait == 0)
-		return false;
+		return 0;
+	r = limiter_hit(&s->limiter, db, rule, key, clock_unix_ms(), &wait, e);
+	if (r < 0 || wait == 0)
+		return r;
 	(void)api_fail(res, 429, "Rate limit exceeded: %s", limiter_words(rule));
 	(void)snprintf(seconds, sizeof(seconds), "%u", wait);
 	free(res->retry_after);
 	res->retry_after = strdup(seconds);
-	return true;
+	return 1;
 }
 
 static struct heard *

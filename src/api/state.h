@@ -24,6 +24,7 @@
 #include "util/pool.h"
 
 struct api_worker;
+struct peers;
 struct slots;
 
 /* A heartbeat that came over the bus. */
@@ -39,7 +40,8 @@ struct heard {
 struct api_state {
 	const struct conf *conf;
 	struct sv secret;
-	struct limiter *limiter;
+	struct limiter limiter;
+	struct peers *peers;
 	struct ticket_table *tickets;
 	struct token_cache *tokens;
 	struct slots *slots;	   /* of users who watch */
@@ -78,8 +80,10 @@ struct api_state {
 int api_state_init(struct api_state *s, const struct conf *conf, struct err *e) A_NODISCARD;
 void api_state_fini(struct api_state *s);
 
-/* Any thread: count an attempt; when it is one too many *res is the 429 and true is returned. */
-bool api_limited(struct api_state *s, enum limiter_rule rule, struct sv key, struct api_res *res);
+/* Store thread, outside a transaction: count an attempt. 0; 1 when it is one too many and *res is
+ * the 429; or a store failure. */
+int api_limited(struct api_state *s, struct db *db, enum limiter_rule rule, struct sv key,
+		struct api_res *res, struct err *e) A_NODISCARD;
 /* A heartbeat came over the bus. */
 void api_heard(struct api_state *s, struct sv worker, uint64_t now_ms, const char *extra);
 /* Any thread: the last heartbeat heard from a worker. False: none. */

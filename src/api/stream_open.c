@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/peers.h"
 #include "api/server.h"
 #include "api/stream_logs.h"
 #include "api/stream_store.h"
@@ -18,6 +19,7 @@
 #include "store/user.h"
 #include "stream/http_peer.h"
 #include "util/clock.h"
+#include "util/log.h"
 
 #define RETRY_SLOT_S "5"
 #define RETRY_BUSY_S "1"
@@ -29,6 +31,9 @@ struct opening {
 	struct auth_way way;
 	struct api_caller caller;
 	struct slot *slot;
+	bool shared;	  /* the slot is taken where other gateways are counted */
+	bool redeemed;	  /* the ticket was taken out of the store, and goes back at a refusal */
+	uint64_t ends_ms; /* ... when it would have ended */
 	struct stream_spec *spec;
 	struct stream_logs_now logs;
 	int64_t epoch, head, floor;
@@ -36,6 +41,29 @@ struct opening {
 	int answer; /* 1: the resource is there, 0: it is not; or a negative errno */
 	struct err err;
 };
+
+static void
+answer_refusal(struct opening *own_o)
+{
+	api_server_answer(own_o->call);
+	free(own_o);
+}
+
+static void
+run_return(struct pool_job *job, void *thread_state)
+{
+	struct opening *o = job->user;
+
+	if (peers_ticket_return(o->streams->worker->state->peers, thread_state,
+				sv_from(o->way.ticket), &o->way.claims, o->ends_ms, &o->err) < 0)
+		log_event(LV_WARN, "api.ticket", KV_S("why", err_text(&o->err)));
+}
+
+static void
+done_return(struct pool_job *job)
+{
+	answer_refusal(job->user);
+}
 
 /* The request is answered with what call->res holds. */
 static void
@@ -45,8 +73,10 @@ refuse(struct opening *o)
 	slot_drop(o->slot);
 	stream_spec_free(o->spec);
 	stream_logs_now_fini(&o->logs);
-	api_server_answer(o->call);
-	free(o);
+	/* Before the answer: whoever has it may try the ticket again at once. */
+	o->job = (struct pool_job){.run = run_return, .done = done_return, .user = o};
+	if (!o->redeemed || api_worker_submit(o->streams->worker, &o->job) < 0)
+		answer_refusal(o);
 }
 
 static void
@@ -110,6 +140,8 @@ begin(struct opening *o)
 		return;
 	}
 	stream = api_server_stream(TAKE(o->call), &http_peer_ops, peer);
+	/* A stored ticket stays spent when the peer has gone: there is nobody to be told otherwise.
+	 */
 	auth_stream_end(s->worker->state->tickets, &o->way, stream != NULL);
 	if (stream) {
 		char *key = o->spec->key;
@@ -255,27 +287,62 @@ done_resource(struct pool_job *job)
 
 /* ---- the first steps ---- */
 
+/* The ticket is one that any gateway may have made, and may take. AUTH_OK, AUTH_INVALID, or a store
+ * failure. */
+static int
+redeem(struct opening *o, struct db *db)
+{
+	int r;
+
+	if (!o->way.stored || o->redeemed)
+		return AUTH_OK;
+	r = peers_ticket_take(o->streams->worker->state->peers, db, sv_from(o->way.ticket),
+			      clock_unix_ms(), &o->way.claims, &o->ends_ms, &o->err);
+	o->redeemed = r == 1;
+	return r == 0 ? AUTH_INVALID : r == 1 ? AUTH_OK : r;
+}
+
 static void
 run_caller(struct pool_job *job, void *thread_state)
 {
 	struct opening *o = job->user;
+	struct api_state *state = o->streams->worker->state;
 	struct db *db = thread_state;
 
-	o->who = db_begin_read(db, &o->err);
-	if (o->who == 0)
+	o->who = redeem(o, db);
+	if (o->who == AUTH_OK)
+		o->who = db_begin_read(db, &o->err);
+	if (o->who == AUTH_OK)
 		look_at_caller(o, db);
 	db_rollback(db);
+	if (o->who == AUTH_OK && o->shared)
+		o->answer =
+			peers_slot_take(state->peers, db, o->caller.uuid,
+					(unsigned)state->conf->sse_max_per_user, &o->slot, &o->err);
 }
+
+static void done_caller(struct pool_job *job);
 
 static bool
 take_slot(struct opening *o)
 {
 	struct api_state *state = o->streams->worker->state;
 	unsigned max = (unsigned)state->conf->sse_max_per_user;
-	int r = slot_take(state->slots, o->caller.uuid, max, &o->slot);
+	int r = o->shared ? o->answer : slot_take(state->slots, o->caller.uuid, max, &o->slot);
 
 	if (r == 0)
 		return true;
+	if (r == -EAGAIN && !o->shared) {
+		/* Another gateway came meanwhile. */
+		o->shared = true;
+		submit(o, run_caller, done_caller);
+		return false;
+	}
+	if (r != -ENOBUFS && o->shared) {
+		call_fail(o->call, r, &o->err);
+		refuse(o);
+		return false;
+	}
 	if (r != -ENOBUFS) {
 		busy(o);
 		return false;
@@ -334,6 +401,8 @@ stream_open(struct streams *s, struct call *own_call)
 	o->who = (int)auth_stream_begin(s->worker->state->secret, s->worker->state->tickets,
 					c->req.authorization, c->query, c->req.nquery,
 					c->req.now_ms, &o->way);
+	o->shared = s->worker->state->conf->sse_max_per_user > 0 &&
+		    peers_share(s->worker->state->peers);
 	if (admit(o))
 		submit(o, run_caller, done_caller);
 }

@@ -20,12 +20,15 @@ struct ticket {
 	struct auth_claims claims;
 	uint64_t ends_ms;
 	bool reserved;
+	bool stays; /* a request held it when the table was shared */
 	char text[TICKET_SIZE];
 };
 
 struct ticket_table {
 	pthread_mutex_t lock;
 	unsigned per_user, max, n;
+	bool shared;
+	uint64_t stored_until_ms; /* tickets made while it was shared may live */
 	uint64_t dropped;
 	unsigned char key[crypto_shorthash_KEYBYTES];
 	struct list by_text[BUCKETS], by_user[BUCKETS];
@@ -139,22 +142,34 @@ make_room(struct ticket_table *t, struct list *of_user, const char *uuid)
 	t->dropped++;
 }
 
+void
+ticket_text(char ret_ticket[TICKET_SIZE])
+{
+	unsigned char random[32];
+
+	id_random(random, sizeof(random));
+	(void)sodium_bin2base64(ret_ticket, TICKET_SIZE, random, sizeof(random),
+				sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+}
+
 int
 ticket_mint(struct ticket_table *t, const struct auth_claims *claims, uint64_t now_ms,
 	    char ret_ticket[TICKET_SIZE])
 {
 	struct ticket *k = calloc(1, sizeof(*k));
 	struct list *of_user;
-	unsigned char random[32];
 
 	if (!k)
 		return -ENOMEM;
-	id_random(random, sizeof(random));
-	(void)sodium_bin2base64(k->text, sizeof(k->text), random, sizeof(random),
-				sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+	ticket_text(k->text);
 	k->claims = *claims;
 	k->ends_ms = now_ms + TICKET_LIFE_MS;
 	(void)pthread_mutex_lock(&t->lock);
+	if (t->shared) {
+		(void)pthread_mutex_unlock(&t->lock);
+		free(k);
+		return -EAGAIN;
+	}
 	of_user = bucket(t, t->by_user, claims->uuid, strlen(claims->uuid));
 	expire(t, now_ms);
 	make_room(t, of_user, claims->uuid);
@@ -177,10 +192,15 @@ ticket_reserve(struct ticket_table *t, struct sv ticket, uint64_t now_ms,
 	(void)pthread_mutex_lock(&t->lock);
 	expire(t, now_ms);
 	k = find(t, ticket);
+	if (k && t->shared && !k->stays)
+		k = NULL;
 	if (k && !k->reserved && k->ends_ms > now_ms) {
 		k->reserved = true;
 		*ret_claims = k->claims;
 		r = 0;
+	} else if (!k && ticket.n == TICKET_SIZE - 1 &&
+		   (t->shared || now_ms < t->stored_until_ms)) {
+		r = -EAGAIN;
 	}
 	(void)pthread_mutex_unlock(&t->lock);
 	return r;
@@ -207,6 +227,56 @@ ticket_release(struct ticket_table *t, struct sv ticket)
 	k = find(t, ticket);
 	if (k)
 		k->reserved = false;
+	(void)pthread_mutex_unlock(&t->lock);
+}
+
+int
+ticket_table_share(struct ticket_table *t, ticket_fn *fn, void *user, uint64_t now_ms)
+{
+	int r = 0;
+
+	(void)pthread_mutex_lock(&t->lock);
+	t->shared = true;
+	expire(t, now_ms);
+	LIST_FOR (it, &t->by_age) {
+		struct ticket *k = CONTAINER_OF(it, struct ticket, by_age);
+
+		k->stays = k->reserved;
+		if (!k->stays && r == 0)
+			r = fn(user, &k->claims, (struct sv){k->text, TICKET_SIZE - 1},
+			       k->ends_ms - now_ms);
+	}
+	(void)pthread_mutex_unlock(&t->lock);
+	return r;
+}
+
+void
+ticket_table_shared(struct ticket_table *t)
+{
+	(void)pthread_mutex_lock(&t->lock);
+	LIST_FOR (it, &t->by_age) {
+		struct ticket *k = CONTAINER_OF(it, struct ticket, by_age);
+
+		if (!k->stays)
+			drop(t, k);
+	}
+	(void)pthread_mutex_unlock(&t->lock);
+}
+
+void
+ticket_table_unshare(struct ticket_table *t, uint64_t now_ms)
+{
+	(void)pthread_mutex_lock(&t->lock);
+	t->shared = false;
+	t->stored_until_ms = now_ms + TICKET_LIFE_MS;
+	(void)pthread_mutex_unlock(&t->lock);
+}
+
+void
+ticket_note_dropped(struct ticket_table *t, uint64_t n)
+{
+	(void)pthread_mutex_lock(&t->lock);
+	t->dropped += n;
 	(void)pthread_mutex_unlock(&t->lock);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/peers.h"
 #include "api/relay.h"
 #include "api/server.h"
 #include "api/state.h"
@@ -42,6 +43,7 @@ struct chore {
 	int (*run)(struct program *p, struct db *db, struct err *e);
 	struct err err;
 	int code;
+	bool failing;
 };
 
 struct program {
@@ -49,7 +51,7 @@ struct program {
 	struct api_state state;
 	struct http_server *metrics;
 	struct http_tls *tls; /* NULL: plain */
-	struct chore beat, tidy;
+	struct chore beat, tidy, peers;
 	bool serving, stopping;
 };
 
@@ -75,12 +77,20 @@ tidy(struct program *p, struct db *db, struct err *e)
 	if (r == 0)
 		r = denylist_trim(db, now, e);
 	if (r == 0)
+		r = limiter_tidy(&p->state.limiter, db, now, e);
+	if (r == 0)
 		r = db_commit(db, e);
 	db_rollback(db);
 	if (r == 0)
 		r = journal_trim(db, p->conf.journal_retention_rows, now > days ? now - days : 0,
 				 e);
 	return r;
+}
+
+static int
+look_at_peers(struct program *p, struct db *db, struct err *e)
+{
+	return peers_beat(p->state.peers, db, e);
 }
 
 static void
@@ -107,9 +117,11 @@ chore_done(struct pool_job *job)
 {
 	struct chore *c = job->user;
 
-	if (c->code < 0)
+	/* One comes every second: what goes on failing is said once. */
+	if (c->code < 0 && !c->failing)
 		log_event(LV_WARN, "api.chore", KV_S("chore", c->name),
 			  KV_S("why", err_text(&c->err)));
+	c->failing = c->code < 0;
 	chore_wait(c);
 }
 
@@ -250,6 +262,8 @@ open_store(struct program *p, struct err *e)
 		r = db_open(p->conf.db_url, DB_READ_WRITE, &db, e);
 	if (r == 0)
 		r = api_first_admin(db, &p->conf, e);
+	if (r == 0)
+		r = peers_join(p->state.peers, db, e);
 	db_close(db);
 	if (r == 0)
 		r = store_threads_new(p->state.loop, p->conf.db_url, STORE_THREADS,
@@ -372,7 +386,7 @@ say_goodbye(struct program *p)
 	if (db_open(p->conf.db_url, DB_READ_WRITE, &db, &e) < 0)
 		return;
 	if (db_begin_write(db, &e) == 0 && worker_remove(db, "api", getpid(), &e) == 0 &&
-	    db_commit(db, &e) == 0)
+	    peers_leave(p->state.peers, db, &e) == 0 && db_commit(db, &e) == 0)
 		log_plain(LV_DEBUG, "api.goodbye");
 	db_close(db);
 }
@@ -385,6 +399,7 @@ serve(struct program *p, struct err *e)
 	if (r == 0) {
 		start_chore(p, &p->beat, "heartbeat", WORKER_BEAT_MS, beat);
 		start_chore(p, &p->tidy, "tidy", TIDY_MS, tidy);
+		start_chore(p, &p->peers, "peers", PEERS_BEAT_MS, look_at_peers);
 		log_event(LV_INFO, "process.start", KV_S("host", p->conf.api_host),
 			  KV_U("port", p->conf.api_port), KV_U("workers", p->state.nworkers));
 		fdpass_ready();

@@ -64,8 +64,9 @@ write_all(int fd, const void *data, size_t n)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
-int
-file_write(const char *path, const void *data, size_t n, mode_t mode, struct err *e)
+static int
+write_through(const char *path, const void *data, size_t n, mode_t mode,
+	      int (*place)(const char *temp, const char *path), struct err *e)
 {
 	char temp[4096];
 	int fd, r;
@@ -77,13 +78,23 @@ file_write(const char *path, const void *data, size_t n, mode_t mode, struct err
 		return err_set(e, -errno, "cannot create %s: %m", temp);
 	r = fchmod(fd, mode) < 0 ? -errno : write_all(fd, data, n);
 	(void)close(fd);
-	if (r == 0 && rename(temp, path) < 0)
+	if (r == 0 && place(temp, path) < 0)
 		r = -errno;
-	if (r < 0) {
+	if (r < 0 || place == link)
 		(void)unlink(temp);
-		return err_set(e, r, "cannot write %s: %s", path, strerror(-r));
-	}
-	return 0;
+	return r < 0 ? err_set(e, r, "cannot write %s: %s", path, strerror(-r)) : 0;
+}
+
+int
+file_write(const char *path, const void *data, size_t n, mode_t mode, struct err *e)
+{
+	return write_through(path, data, n, mode, rename, e);
+}
+
+int
+file_create(const char *path, const void *data, size_t n, mode_t mode, struct err *e)
+{
+	return write_through(path, data, n, mode, link, e);
 }
 
 int

@@ -17,6 +17,10 @@ int file_read(const char *path, size_t max, char **ret_text, struct err *e) A_NO
  * or a negative errno. */
 int file_write(const char *path, const void *data, size_t n, mode_t mode,
 	       struct err *e) A_NODISCARD;
+/* The same, unless there is such a file already: -EEXIST then, and it is left alone. Of several who
+ * try at once one makes it. */
+int file_create(const char *path, const void *data, size_t n, mode_t mode,
+		struct err *e) A_NODISCARD;
 /* Make the directory (and its parents) if it is missing; the last one with `mode`. 0 or a negative
  * errno. */
 int file_mkdirs(const char *path, mode_t mode, struct err *e) A_NODISCARD;

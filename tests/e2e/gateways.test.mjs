@@ -2,32 +2,24 @@
 // Two gateways on one store: what one of them does to somebody's access ends his streams on the other within a second, and a stream that
 // began on one goes on at the other.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Api } from './lib/api.mjs';
-import { Suite, build, eventually, freePort } from './lib/suite.mjs';
+import { Gateway } from './lib/gateway.mjs';
 import { Viewer } from './lib/sse.mjs';
+import { Suite } from './lib/suite.mjs';
 
 const STREAMS = 8;
 let suite, admin, second, url;
 
 before(async () => {
   suite = await Suite.start({ DECNET_API_WORKERS: '2', DECNET_LIMITER_ENABLED: 'false', DECNET_SSE_MAX_PER_USER: '0' });
-  const port = await freePort();
-  url = `http://127.0.0.1:${port}`;
-  second = spawn(join(build, 'src/main/decnet-api'), [], { env: { ...suite.env, DECNET_API_PORT: String(port) }, stdio: ['ignore', 'ignore', 'pipe'] });
-  second.stderr.resume();
-  await eventually('the second gateway is ready', async () => (await fetch(`${url}/readyz`)).status === 200);
+  second = await Gateway.start(suite);
+  url = second.url;
   admin = await Api.admin(suite);
 });
 
 after(async () => {
-  if (second?.exitCode === null) {
-    const ended = new Promise((good) => second.once('exit', good));
-    second.kill('SIGTERM');
-    await ended;
-  }
+  await second?.stop();
   await suite?.stop();
 });
 

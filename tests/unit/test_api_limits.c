@@ -18,75 +18,28 @@
 #include "util/attr.h"
 
 static void
-windows_open_and_close(void **state)
+an_address_of_ipv6_counts_by_its_network(void **state)
 {
-	/* One key; each step: time, and the answer. */
 	static const struct {
-		uint64_t at_ms;
-		unsigned wait;
-	} steps[] = {
-		{1000, 0},   {1000, 0},	  {1000, 0},   {30000, 0},  {60999, 0}, {60999, 1},
-		{61000, 0},  {61001, 0},  {61002, 0},  {61003, 0},  {61004, 0}, {61005, 60},
-		{61999, 60}, {62000, 59}, {120999, 1}, {121000, 0},
+		const char *peer, *key;
+	} rows[] = {
+		{"192.0.2.7", "192.0.2.7"},
+		{"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"},
+		{"2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"},
+		{"2001:db8:1:3::1", "2001:db8:1:3::/64"},
+		{"::1", "::/64"},
+		{"fe80::1", "fe80::/64"},
+		{"", ""},
+		{"no address", "no address"},
+		{"one that is longer than any address can be, whatever its form", ""},
 	};
-	struct limiter *l = limiter_new(100);
+	char key[LIMITER_ADDRESS_SIZE];
 
 	(void)state;
-	assert_non_null(l);
-	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
-		unsigned wait = limiter_hit(l, LIMITER_CHANGE_PASSWORD, SV("u"), steps[i].at_ms);
-
-		if (wait != steps[i].wait)
-			fail_msg("step %zu: %u", i, wait);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		limiter_address(sv_from(rows[i].peer), key);
+		assert_string_equal(key, rows[i].key);
 	}
-	limiter_free(l);
-}
-
-static void
-keys_and_rules_are_apart(void **state)
-{
-	struct limiter *l = limiter_new(100);
-
-	(void)state;
-	for (int i = 0; i < 10; i++) {
-		assert_int_equal(limiter_hit(l, LIMITER_LOGIN_ADDRESS, SV("a"), 0), 0);
-		assert_int_equal(limiter_hit(l, LIMITER_LOGIN_USER, SV("a"), 0), 0);
-	}
-	assert_int_equal(limiter_hit(l, LIMITER_LOGIN_ADDRESS, SV("a"), 0), 300);
-	assert_int_equal(limiter_hit(l, LIMITER_LOGIN_USER, SV("a"), 0), 900);
-	assert_int_equal(limiter_hit(l, LIMITER_LOGIN_ADDRESS, SV("b"), 0), 0);
-	assert_int_equal(limiter_hit(l, LIMITER_LOGIN_ADDRESS, SV(""), 0), 0);
-	assert_string_equal(limiter_words(LIMITER_LOGIN_ADDRESS), "10 per 5 minute");
-	assert_string_equal(limiter_words(LIMITER_LOGIN_USER), "10 per 15 minute");
-	assert_string_equal(limiter_words(LIMITER_CHANGE_PASSWORD), "5 per 1 minute");
-	limiter_free(l);
-}
-
-static void
-the_table_of_windows_is_bounded(void **state)
-{
-	struct limiter *l = limiter_new(4);
-	char key[8];
-
-	(void)state;
-	for (int i = 0; i < 10; i++)
-		assert_int_equal(limiter_hit(l, LIMITER_LOGIN_ADDRESS, SV("first"), 0), 0);
-	assert_true(limiter_hit(l, LIMITER_LOGIN_ADDRESS, SV("first"), 1) > 0);
-	for (int i = 0; i < 3; i++) {
-		(void)snprintf(key, sizeof(key), "k%d", i);
-		assert_int_equal(limiter_hit(l, LIMITER_LOGIN_ADDRESS, sv_from(key), 2), 0);
-	}
-	assert_int_equal(limiter_forgotten(l), 0);
-	assert_true(limiter_hit(l, LIMITER_LOGIN_ADDRESS, SV("first"), 3) > 0);
-	assert_int_equal(limiter_hit(l, LIMITER_LOGIN_USER, SV("one more"), 4), 0);
-	assert_int_equal(limiter_forgotten(l), 1);
-	/* It was the oldest. */
-	assert_int_equal(limiter_hit(l, LIMITER_LOGIN_ADDRESS, SV("first"), 5), 0);
-	assert_int_equal(limiter_forgotten(l), 2);
-	/* Closed windows make room by themselves. */
-	assert_int_equal(limiter_hit(l, LIMITER_LOGIN_ADDRESS, SV("late"), 10000000), 0);
-	assert_int_equal(limiter_forgotten(l), 2);
-	limiter_free(l);
 }
 
 static struct auth_claims
@@ -186,6 +139,70 @@ tickets_are_bounded(void **state)
 	ticket_table_free(t);
 }
 
+struct told {
+	unsigned n;
+	char text[4][TICKET_SIZE];
+	uint64_t left_ms[4];
+};
+
+static int
+note(void *user, const struct auth_claims *claims, struct sv text, uint64_t left_ms)
+{
+	struct told *told = user;
+
+	if (told->n == ARRAY_LEN(told->text))
+		return -ENOMEM;
+	assert_string_equal(claims->uuid, "u");
+	(void)sv_copy(text, told->text[told->n], TICKET_SIZE);
+	told->left_ms[told->n++] = left_ms;
+	return 0;
+}
+
+static void
+a_table_of_tickets_is_shared(void **state)
+{
+	struct ticket_table *t = ticket_table_new(100, 1000);
+	struct auth_claims c = claims_of("u"), got;
+	char held[TICKET_SIZE], one[TICKET_SIZE], two[TICKET_SIZE];
+	struct told told = {0};
+
+	(void)state;
+	assert_int_equal(ticket_mint(t, &c, 1000, held), 0);
+	assert_int_equal(ticket_mint(t, &c, 2000, one), 0);
+	assert_int_equal(ticket_reserve(t, sv_from(held), 2000, &got), 0);
+	assert_int_equal(ticket_table_share(t, note, &told, 3000), 0);
+	assert_int_equal(told.n, 1);
+	assert_string_equal(told.text[0], one);
+	assert_int_equal(told.left_ms[0], 59000);
+	/* Not yet stored, and no longer ours alone. */
+	assert_int_equal(ticket_reserve(t, sv_from(one), 3000, &got), -EAGAIN);
+	ticket_table_shared(t);
+	assert_int_equal(ticket_count(t), 1);
+	assert_int_equal(ticket_mint(t, &c, 3000, two), -EAGAIN);
+	assert_int_equal(ticket_reserve(t, sv_from(one), 3000, &got), -EAGAIN);
+	assert_int_equal(ticket_reserve(t, (struct sv){one, 42}, 3000, &got), -EACCES);
+	/* What a request held is still used once, here. */
+	assert_int_equal(ticket_reserve(t, sv_from(held), 3000, &got), -EACCES);
+	ticket_release(t, sv_from(held));
+	assert_int_equal(ticket_reserve(t, sv_from(held), 3000, &got), 0);
+	ticket_spend(t, sv_from(held));
+	assert_int_equal(ticket_reserve(t, sv_from(held), 3000, &got), -EAGAIN);
+	/* Alone again: the store is asked as long as a ticket may be there. */
+	ticket_table_unshare(t, 4000);
+	assert_int_equal(ticket_mint(t, &c, 4000, two), 0);
+	assert_int_equal(ticket_reserve(t, sv_from(two), 4000, &got), 0);
+	assert_int_equal(ticket_reserve(t, sv_from(two), 4000, &got), -EACCES);
+	assert_int_equal(ticket_reserve(t, sv_from(one), 63999, &got), -EAGAIN);
+	assert_int_equal(ticket_reserve(t, sv_from(one), 64000, &got), -EACCES);
+	/* A failure is told, and the table is shared all the same. */
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(ticket_mint(t, &c, 64000, two), 0);
+	told.n = 0;
+	assert_int_equal(ticket_table_share(t, note, &told, 64000), -ENOMEM);
+	assert_int_equal(ticket_reserve(t, sv_from(two), 64000, &got), -EAGAIN);
+	ticket_table_free(t);
+}
+
 static int
 setup(void **state)
 {
@@ -197,12 +214,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(windows_open_and_close),
-		cmocka_unit_test(keys_and_rules_are_apart),
-		cmocka_unit_test(the_table_of_windows_is_bounded),
+		cmocka_unit_test(an_address_of_ipv6_counts_by_its_network),
 		cmocka_unit_test(a_ticket_is_used_once),
 		cmocka_unit_test(a_ticket_ends),
 		cmocka_unit_test(tickets_are_bounded),
+		cmocka_unit_test(a_table_of_tickets_is_shared),
 	};
 
 	return cmocka_run_group_tests_name("api_limits", tests, setup, NULL);

@@ -191,6 +191,80 @@ slots_are_counted(void **state)
 	slots_free(s);
 }
 
+struct told {
+	unsigned n, held, drops;
+	char user[ID_UUID_SIZE];
+};
+
+static int
+note_slots(void *user, const char *of, unsigned held)
+{
+	struct told *told = user;
+
+	told->n++;
+	told->held = held;
+	(void)snprintf(told->user, sizeof(told->user), "%s", of);
+	return 0;
+}
+
+static void
+on_drop(void *user)
+{
+	struct told *told = user;
+
+	told->drops++;
+}
+
+static void
+slots_are_shared(void **state)
+{
+	struct slot *one, *two, *three;
+	struct told told = {0}, drops = {0};
+	struct slots *s;
+
+	(void)state;
+	assert_int_equal(slots_new(&s), 0);
+	assert_int_equal(slot_take(s, "u1", 3, &one), 0);
+	assert_int_equal(slots_share(s, note_slots, &told, on_drop, &drops), 0);
+	assert_int_equal(told.n, 1);
+	assert_int_equal(told.held, 1);
+	assert_string_equal(told.user, "u1");
+	/* Where it is not known what is held elsewhere nothing is taken, but without a cap. */
+	assert_int_equal(slot_take(s, "u1", 3, &two), -EAGAIN);
+	assert_int_equal(slot_take(s, "u2", 0, &two), 0);
+	slot_drop(two);
+	assert_int_equal(drops.drops, 1);
+	assert_int_equal(slot_take_shared(s, "u1", 3, 2, &two), -ENOBUFS);
+	assert_int_equal(slot_take_shared(s, "u1", 3, 5, &two), -ENOBUFS);
+	assert_int_equal(slot_take_shared(s, "u1", 3, 3, &two), -ENOBUFS);
+	assert_int_equal(slots_refused(s), 3);
+	assert_int_equal(slot_take_shared(s, "u1", 3, 1, &two), 0);
+	assert_int_equal(slot_take_shared(s, "u3", 3, 3, &three), -ENOBUFS);
+	/* Given back and taken again before it was told: what is told is how it stands. */
+	slot_drop(one);
+	slot_drop(two);
+	assert_int_equal(slot_take_shared(s, "u1", 3, 2, &one), 0);
+	told = (struct told){0};
+	assert_int_equal(slots_changed(s, note_slots, &told), 0);
+	assert_int_equal(told.n, 2);
+	slot_drop(one);
+	told = (struct told){0};
+	assert_int_equal(slots_changed(s, note_slots, &told), 0);
+	assert_int_equal(told.n, 1);
+	assert_int_equal(told.held, 0);
+	assert_int_equal(slots_changed(s, note_slots, &told), 0);
+	assert_int_equal(told.n, 1);
+	assert_int_equal(slot_take_shared(s, "u1", 3, 0, &one), 0);
+	slots_unshare(s);
+	assert_int_equal(slot_take(s, "u1", 3, &two), 0);
+	drops.drops = 0;
+	slot_drop(one);
+	slot_drop(two);
+	assert_int_equal(drops.drops, 0);
+	assert_int_equal(slots_all(s), 0);
+	slots_free(s);
+}
+
 #define TAKERS 4
 #define ROUNDS 20000
 #define CAP    3
@@ -246,6 +320,7 @@ main(void)
 		cmocka_unit_test(nothing_becomes_two_lines),
 		cmocka_unit_test(ring_keeps_its_ceilings),
 		cmocka_unit_test(slots_are_counted),
+		cmocka_unit_test(slots_are_shared),
 		cmocka_unit_test(slots_are_one_table_for_all_threads),
 	};
 

@@ -10,6 +10,12 @@ export function sql(suite, script) {
   execFileSync('python3', ['-c', 'import sqlite3,sys\nc=sqlite3.connect(sys.argv[1],timeout=30)\nc.executescript("BEGIN IMMEDIATE;"+sys.stdin.read()+"COMMIT;")', file(suite)], { input: script });
 }
 
+/** The first column of the first row. */
+export function value(suite, query) {
+  const script = 'import sqlite3,sys,json\nc=sqlite3.connect("file:"+sys.argv[1]+"?mode=ro",uri=True,timeout=30)\nprint(json.dumps(c.execute(sys.argv[2]).fetchone()[0]))';
+  return JSON.parse(execFileSync('python3', ['-c', script, file(suite), query], { encoding: 'utf8' }));
+}
+
 /** Holds the write lock until `release()`. */
 export class WriteLock {
   static async take(suite) {
