@@ -334,8 +334,11 @@ write_identities(struct batch *b, struct err *e)
 	for (size_t i = 0; i < b->n; i++)
 		if (b->v[i]->ts_ms > newest_ms)
 			newest_ms = b->v[i]->ts_ms;
-	for (size_t k = 0; r == 0 && k < b->nvisitors; k++)
+	for (size_t k = 0; r == 0 && k < b->nvisitors; k++) {
 		r = give_visitor(b, k, e);
+		if (r == 0)
+			r = identity_tx_observed(tx, &b->visitors[k].row, e);
+	}
 	if (r == 0)
 		r = linker_settle(b->linker, b->db, tx, newest_ms, e);
 	if (r == 0)

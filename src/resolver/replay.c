@@ -16,6 +16,7 @@
 #include "store/journal.h"
 #include "util/clock.h"
 #include "util/json.h"
+#include "util/limits.h"
 
 #define BATCH_DEFAULT  256
 #define BATCH_MAX      65536
@@ -194,6 +195,8 @@ store_record(struct run *run, struct identity_tx *tx, const struct record *r, st
 
 	if (x == 0)
 		x = write_rows(run, r, &a, e);
+	if (x == 0)
+		x = identity_tx_observed(tx, &a, e);
 	record_features(r, linker_secret(run->linker), &f);
 	if (x == 0 && !a.is_new) {
 		linker_identity(run->linker, a.uuid, identity);
@@ -403,15 +406,14 @@ rename_all(const struct run *run, json_t *event)
 static int
 write_event(struct run *run, FILE *f, const struct journal_row *row)
 {
-	json_t *event = json_object(), *payload = json_stored(row->payload, "{}");
+	json_t *event, *payload;
 	char type[64];
 	int r;
 
-	if (strcmp(row->type, "updated") == 0 || strcmp(row->type, "observation.unlinked") == 0) {
-		json_decref(event);
-		json_decref(payload);
+	if (strcmp(row->type, "updated") == 0 || strcmp(row->type, "observation.unlinked") == 0)
 		return 0;
-	}
+	event = json_object();
+	payload = json_stored(row->payload, "{}");
 	(void)snprintf(type, sizeof(type), "identity.%s", row->type);
 	r = !event || !payload || json_object_set_new(event, "type", json_string(type)) != 0 ||
 			    json_object_update(event, payload) != 0
@@ -478,7 +480,11 @@ open_run(struct run *run, const struct conf *conf, struct err *e)
 	if (!run->records || !run->revisions || !run->names || linker_new(&fixed, &run->linker) < 0)
 		return no_memory(e);
 	r = db_migrate(conf->db_url, e);
-	return r < 0 ? r : db_open(conf->db_url, DB_READ_WRITE, &run->db, e);
+	if (r == 0)
+		r = db_open(conf->db_url, DB_READ_WRITE, &run->db, e);
+	if (r == 0)
+		db_cache(run->db, LIMIT_RESOLVER_CACHE_KIB);
+	return r;
 }
 
 int

@@ -58,6 +58,7 @@ struct resolver {
 	bool stopping;
 
 	struct linker *linker; /* the store thread's */
+	bool cache_set;
 	struct batch_in filling, flight;
 	struct pool_job job;
 	bool flying;
@@ -288,6 +289,10 @@ run_store(struct pool_job *job, void *thread_state)
 {
 	struct resolver *res = job->user;
 
+	/* There is one store thread, with one connection. */
+	if (!res->cache_set)
+		db_cache(thread_state, LIMIT_RESOLVER_CACHE_KIB);
+	res->cache_set = true;
 	res->result = (struct ingest_result){0};
 	res->outcome = batch_store(&res->flight, thread_state, res->linker, clock_unix_ms(),
 				   res->start.no ? &res->start : NULL, &res->result, &res->error);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attacker rows at ingest: every change with its journal row. */
-#include "store/attacker.h"
+#include "store/attacker_held.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bus/topic.h"
 #include "store/journal.h"
 #include "store/rows.h"
 #include "util/buf.h"
@@ -25,8 +24,20 @@ no_memory(struct err *e)
 }
 
 void
+attacker_signals_fini(struct attacker_signals *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free(s->v[i].value);
+	free(s->v);
+	*s = (struct attacker_signals){0};
+}
+
+void
 attacker_fini(struct attacker *a)
 {
+	attacker_signals_fini(&a->fresh);
+	for (size_t i = 0; i < ARRAY_LEN(a->current); i++)
+		free(a->current[i]);
 	json_decref(a->services);
 	json_decref(a->services_interacted);
 	json_decref(a->deckies);
@@ -172,10 +183,9 @@ attacker_note(struct attacker *a, const struct attacker_place *at, bool interact
 	return r < 0 ? r : 0;
 }
 
-/* Append a journal row about this attacker; consumes the payload. */
-static int
-tell(struct db *db, const struct attacker *a, enum bus_topic t, uint64_t now_ms,
-     json_t *own_payload, struct err *e)
+int
+attacker_tell(struct db *db, const struct attacker *a, enum bus_topic t, uint64_t now_ms,
+	      json_t *own_payload, struct err *e)
 {
 	char topic[BUS_SUBJECT_MAX + 1];
 	int r = own_payload ? bus_topic_build(t, NULL, topic) : no_memory(e);
@@ -204,13 +214,14 @@ attacker_session_start(struct db *db, const struct attacker *a, const struct att
 	r = db_exec(st, &added, e);
 	if (r < 0 || added == 0)
 		return r;
-	return tell(db, a, BUS_TOPIC_ATTACKER_SESSION_STARTED, at->now_ms,
-		    json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:s, s:o}", "session_id",
-			      at->session_id, "attacker_uuid", a->uuid, "attacker_ip", a->ip,
-			      "topology_id", json_text_or_null(at->topology_id), "decky_id",
-			      json_text_or_null(at->decky_id), "decky", at->decky, "service",
-			      at->service, "started_at", json_time(at->ts_ms)),
-		    e);
+	return attacker_tell(db, a, BUS_TOPIC_ATTACKER_SESSION_STARTED, at->now_ms,
+			     json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:s, s:o}", "session_id",
+				       at->session_id, "attacker_uuid", a->uuid, "attacker_ip",
+				       a->ip, "topology_id", json_text_or_null(at->topology_id),
+				       "decky_id", json_text_or_null(at->decky_id), "decky",
+				       at->decky, "service", at->service, "started_at",
+				       json_time(at->ts_ms)),
+			     e);
 }
 
 /* The payload of session.ended from the open session's row, or NULL. */
@@ -258,7 +269,7 @@ attacker_session_end(struct db *db, const struct attacker *a, const struct attac
 		json_decref(payload);
 		return r;
 	}
-	return tell(db, a, BUS_TOPIC_ATTACKER_SESSION_ENDED, at->now_ms, payload, e);
+	return attacker_tell(db, a, BUS_TOPIC_ATTACKER_SESSION_ENDED, at->now_ms, payload, e);
 }
 
 /* Keep the first commands of the session for its end. */
@@ -346,107 +357,6 @@ out:
 	return r;
 }
 
-static int
-signal_insert(struct db *db, const struct attacker *a, const struct attacker_place *at,
-	      enum identity_primitive p, const char *value, struct err *e)
-{
-	struct db_stmt *st = db_query(db, Q_ATTACKER_SIGNAL_ADD);
-
-	db_bind_text(st, 1, a->uuid);
-	db_bind_text(st, 2, identity_primitive_name(p));
-	db_bind_text(st, 3, value);
-	db_bind_text(st, 4, at->service);
-	db_bind_real(st, 5, identity_primitive_confidence(p));
-	db_bind_int(st, 6, (int64_t)at->ts_ms);
-	db_bind_int(st, 7, (int64_t)at->ts_ms);
-	db_bind_int(st, 8, at->log_id);
-	return db_exec(st, NULL, e);
-}
-
-/* Make the value the current one: an old one again, or a new row. 1: new, 0, or a failure. */
-static int
-signal_make_current(struct db *db, const struct attacker *a, const struct attacker_place *at,
-		    enum identity_primitive p, const char *value, struct err *e)
-{
-	struct db_stmt *st = db_query(db, Q_ATTACKER_SIGNAL_DROP_CURRENT);
-	int64_t changed = 0;
-	int r;
-
-	db_bind_text(st, 1, a->uuid);
-	db_bind_text(st, 2, identity_primitive_name(p));
-	r = db_exec(st, NULL, e);
-	if (r < 0)
-		return r;
-	st = db_query(db, Q_ATTACKER_SIGNAL_SET_CURRENT);
-	db_bind_int(st, 1, (int64_t)at->ts_ms);
-	db_bind_text(st, 2, a->uuid);
-	db_bind_text(st, 3, identity_primitive_name(p));
-	db_bind_text(st, 4, value);
-	r = db_exec(st, &changed, e);
-	if (r < 0 || changed > 0)
-		return r;
-	r = signal_insert(db, a, at, p, value, e);
-	return r < 0 ? r : 1;
-}
-
-/* Whether another value may be kept for this attacker: 1, 0 or a failure. */
-static int
-signal_room(struct db *db, const struct attacker *a, struct err *e)
-{
-	struct db_stmt *st = db_query(db, Q_ATTACKER_SIGNALS_COUNT);
-	int64_t n = 0;
-	int r;
-
-	db_bind_text(st, 1, a->uuid);
-	r = db_one_int(st, &n, e);
-	return r < 0 ? r : n < LIMIT_ATTACKER_SIGNALS;
-}
-
-int
-attacker_signal_add(struct db *db, struct attacker *a, const struct attacker_place *at,
-		    enum identity_primitive p, const char *value, struct err *e)
-{
-	struct db_stmt *st = db_query(db, Q_ATTACKER_SIGNAL_CURRENT);
-	char *previous = NULL;
-	json_t *payload;
-	int r, added;
-
-	db_bind_text(st, 1, a->uuid);
-	db_bind_text(st, 2, identity_primitive_name(p));
-	r = db_step(st, e);
-	if (r > 0 && !(previous = sv_dup(db_col_sv(st, 0))))
-		r = no_memory(e);
-	db_reset(st);
-	if (r >= 0)
-		r = previous && strcmp(previous, value) == 0 ? 0 : signal_room(db, a, e);
-	if (r <= 0)
-		goto out;
-	r = added = signal_make_current(db, a, at, p, value, e);
-	if (r < 0)
-		goto out;
-	if (added > 0) {
-		a->bounty_count++;
-		a->counts_changed = true;
-	}
-	if (previous) {
-		a->rotation_count++;
-		a->last_rotation_at = at->ts_ms;
-	}
-	payload = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:s, s:o, s:o, s:I}",
-			    "attacker_uuid", a->uuid, "attacker_ip", a->ip, "decky", at->decky,
-			    "service", at->service, "primitive", identity_primitive_name(p),
-			    "value", value, "confidence", identity_primitive_confidence(p),
-			    "source", at->service, "ts", json_time(at->ts_ms), "previous",
-			    json_text_or_null(previous), "rotation_count",
-			    (json_int_t)a->rotation_count);
-	r = tell(db, a, BUS_TOPIC_ATTACKER_FINGERPRINTED, at->now_ms, payload, e);
-	if (r == 0)
-		r = added;
-out:
-	free(previous);
-	return r;
-}
-
 int
 attacker_credential_add(struct db *db, struct attacker *a, const struct attacker_place *at,
 			const struct attacker_credential *c, struct err *e)
@@ -470,12 +380,13 @@ attacker_credential_add(struct db *db, struct attacker *a, const struct attacker
 	a->credential_count++;
 	a->bounty_count++;
 	a->counts_changed = true;
-	r = tell(db, a, BUS_TOPIC_CREDENTIAL_CAPTURED, at->now_ms,
-		 json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:s}", "secret_sha256", c->secret_sha256,
-			   "secret_kind", c->kind, "attacker_uuid", a->uuid, "attacker_ip", a->ip,
-			   "topology_id", json_text_or_null(at->topology_id), "decky", at->decky,
-			   "service", at->service),
-		 e);
+	r = attacker_tell(db, a, BUS_TOPIC_CREDENTIAL_CAPTURED, at->now_ms,
+			  json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:s}", "secret_sha256",
+				    c->secret_sha256, "secret_kind", c->kind, "attacker_uuid",
+				    a->uuid, "attacker_ip", a->ip, "topology_id",
+				    json_text_or_null(at->topology_id), "decky", at->decky,
+				    "service", at->service),
+			  e);
 	return r < 0 ? r : 1;
 }
 
@@ -634,8 +545,8 @@ attacker_save(struct db *db, struct attacker *a, const struct attacker_place *la
 	a->updated_at = last->now_ms;
 	r = write_row(db, a, e);
 	if (r == 0)
-		r = tell(db, a, BUS_TOPIC_ATTACKER_OBSERVED, last->now_ms,
-			 observed_payload(a, last, event_type), e);
+		r = attacker_tell(db, a, BUS_TOPIC_ATTACKER_OBSERVED, last->now_ms,
+				  observed_payload(a, last, event_type), e);
 	if (r < 0)
 		return r;
 	changed = changed_columns(a);
@@ -645,5 +556,6 @@ attacker_save(struct db *db, struct attacker *a, const struct attacker_place *la
 		json_decref(changed);
 		return 0;
 	}
-	return tell(db, a, BUS_TOPIC_ATTACKER_SCORED, last->now_ms, scored_payload(a, changed), e);
+	return attacker_tell(db, a, BUS_TOPIC_ATTACKER_SCORED, last->now_ms,
+			     scored_payload(a, changed), e);
 }

@@ -19,6 +19,19 @@
 
 #define ATTACKER_IP_SIZE 46
 
+/* A value that an attacker showed. */
+struct attacker_signal {
+	enum identity_primitive primitive;
+	char *value;
+};
+
+struct attacker_signals {
+	struct attacker_signal *v;
+	size_t n, cap;
+};
+
+void attacker_signals_fini(struct attacker_signals *s);
+
 /* One row in hand. Zero it to start; attacker_fini in the end. */
 struct attacker {
 	char uuid[ID_UUID_SIZE];
@@ -34,7 +47,13 @@ struct attacker {
 	/* What the current transaction did; attacker_save writes it down. */
 	bool is_new;
 	bool services_changed, interacted_changed, deckies_changed, counts_changed;
-	json_t *commands; /* the new ones, newest first */
+	json_t *commands;	       /* the new ones, newest first */
+	struct attacker_signals fresh; /* values that were never seen of it before; oldest first */
+
+	/* Of attacker_signal_add: current values (NULL: none) and the number of all, once known. */
+	bool signals_known;
+	int64_t signals;
+	char *current[IDENTITY_SIGNAL_COUNT];
 };
 
 void attacker_fini(struct attacker *a);

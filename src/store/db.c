@@ -91,6 +91,12 @@ db_close(struct db *db)
 	db->driver->close(db);
 }
 
+void
+db_cache(struct db *db, unsigned kib)
+{
+	db->driver->cache(db, kib);
+}
+
 static int
 begin(struct db *db, bool write, struct err *e)
 {
@@ -133,7 +139,9 @@ db_commit(struct db *db, struct err *e)
 	if (!db->in_transaction)
 		return err_set(e, -EINVAL, "no transaction is open");
 	reset_all(db);
-	r = db->driver->run(db, "COMMIT", e);
+	r = journal_flush(db, e);
+	if (r == 0)
+		r = db->driver->run(db, "COMMIT", e);
 	if (r < 0) {
 		db_rollback(db);
 		return r;

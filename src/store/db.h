@@ -45,6 +45,8 @@ enum db_access {
  */
 int db_open(const char *url, enum db_access access, struct db **ret_db, struct err *e) A_NODISCARD;
 void db_close(struct db *db);
+/* How much of the store this connection may keep in memory: for one that writes all over it. */
+void db_cache(struct db *db, unsigned kib);
 /* Create or bring the schema up to date, one transaction a migration; safe when several processes
  * start at once. 0 or a negative errno. */
 int db_migrate(const char *url, struct err *e) A_NODISCARD;

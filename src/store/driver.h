@@ -20,6 +20,8 @@ struct db_driver {
 	 * gives none. */
 	int (*scalar)(struct db *db, const char *sql, int64_t missing, int64_t *ret, struct err *e);
 	int (*begin)(struct db *db, bool write, struct err *e);
+	/* How much of the database to keep in memory; may do nothing. */
+	void (*cache)(struct db *db, unsigned kib);
 
 	void (*bind_sv)(struct db_stmt *st, int at, struct sv text);
 	void (*bind_int)(struct db_stmt *st, int at, int64_t value);
@@ -48,6 +50,10 @@ struct db {
 	struct journal_rows pending;   /* appended in this transaction */
 	struct journal_rows committed; /* of the last committed one, not yet taken */
 };
+
+/* Before a commit: the journal's head is the number of the last row appended. 0 or a store failure.
+ */
+int journal_flush(struct db *db, struct err *e) A_NODISCARD;
 
 extern const struct db_driver db_sqlite;
 

@@ -100,33 +100,6 @@ identity_tx_join(struct identity_tx *tx, const char *winner, const char *loser, 
 	return r < 0 ? r : identity_tx_merge(tx, winner, loser, e);
 }
 
-int
-identity_held_recount(struct identity_tx *tx, struct identity *row, struct err *e)
-{
-	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_SPAN);
-	json_t *rollup = identity_rollup_new();
-	int r;
-
-	if (!rollup)
-		return no_memory(e);
-	json_decref(row->rollup);
-	row->rollup = rollup;
-	row->kd_digraph_simhash[0] = '\0';
-	db_bind_text(st, 1, row->uuid);
-	r = db_step(st, e);
-	if (r > 0) {
-		row->observation_count = db_col_int(st, 0);
-		row->first_seen_at = (uint64_t)db_col_int(st, 1);
-		row->last_seen_at = (uint64_t)db_col_int(st, 2);
-	}
-	db_reset(st);
-	if (r < 0)
-		return r;
-	st = db_query(tx->db, Q_IDENTITY_SIGNALS);
-	db_bind_text(st, 1, row->uuid);
-	return identity_held_values(row, st, e);
-}
-
 static int
 check_members(struct identity_tx *tx, const char *identity, const char *const *observations,
 	      size_t n, size_t *ret_bad, struct err *e)
@@ -274,7 +247,7 @@ identity_tx_split(struct identity_tx *tx, const char *identity, const char *cons
 	int r = check_members(tx, identity, observations, n, ret_bad, e);
 
 	if (r == 0)
-		r = identity_held_new(tx, NULL, observations[0], &fresh, e);
+		r = identity_held_new(tx, observations[0], &fresh, e);
 	if (r != 0)
 		return r;
 	memcpy(uuid, fresh->uuid, sizeof(uuid));

@@ -8,11 +8,9 @@
 #include <string.h>
 
 #include "bus/topic.h"
-#include "identity/signal.h"
 #include "store/identity_held.h"
 #include "store/journal.h"
 #include "util/json.h"
-#include "util/limits.h"
 
 #define UNMERGED_NAMED_MAX 1000
 
@@ -66,6 +64,8 @@ identity_tx_free(struct identity_tx *tx)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(order); i++)
 		json_decref(tx->events[i]);
+	identity_held_fini(tx);
+	uuid_map_fini(&tx->held_at);
 	free(tx->held);
 	free(tx);
 }
@@ -97,7 +97,12 @@ hold(struct identity_tx *tx, struct identity *own_row, json_t *own_before, struc
 		tx->held = v;
 		tx->cap = cap;
 	}
-	tx->held[tx->n] = (struct held){*own_row, own_before};
+	tx->held[tx->n] = (struct held){.row = *own_row, .before = own_before};
+	if (uuid_map_put(&tx->held_at, own_row->uuid, (uint32_t)tx->n) < 0) {
+		identity_fini(own_row);
+		json_decref(own_before);
+		return no_memory(e);
+	}
 	*ret = &tx->held[tx->n++].row;
 	return 0;
 }
@@ -105,15 +110,14 @@ hold(struct identity_tx *tx, struct identity *own_row, json_t *own_before, struc
 int
 identity_held_take(struct identity_tx *tx, const char *uuid, struct identity **ret, struct err *e)
 {
+	uint32_t at = uuid_map_get(&tx->held_at, uuid);
 	struct identity row = {0};
 	json_t *before;
 	int r;
 
-	for (size_t i = 0; i < tx->n; i++) {
-		if (strcmp(tx->held[i].row.uuid, uuid) == 0) {
-			*ret = &tx->held[i].row;
-			return 0;
-		}
+	if (at != UUID_MAP_NONE) {
+		*ret = &tx->held[at].row;
+		return 0;
 	}
 	r = identity_load(tx->db, uuid, &row, e);
 	if (r == 0) {
@@ -128,89 +132,6 @@ identity_held_take(struct identity_tx *tx, const char *uuid, struct identity **r
 		return no_memory(e);
 	}
 	return hold(tx, &row, before, ret, e);
-}
-
-/* Put the value into the sorted list if it is not there. 1: the list changed, 0, -ENOMEM. */
-static int
-list_add(json_t *list, const char *value)
-{
-	size_t n = json_array_size(list), at = 0;
-
-	for (; at < n; at++) {
-		int c = strcmp(value, json_string_value(json_array_get(list, at)));
-
-		if (c == 0)
-			return 0;
-		if (c < 0)
-			break;
-	}
-	if (n >= LIMIT_IDENTITY_ROLLUP)
-		return 0;
-	return json_array_insert_new(list, at, json_string(value)) == 0 ? 1 : -ENOMEM;
-}
-
-int
-identity_held_values(struct identity *row, struct db_stmt *st, struct err *e)
-{
-	bool keystrokes = false;
-	int r;
-
-	while ((r = db_step(st, e)) > 0) {
-		enum identity_primitive p = identity_primitive_find(db_col_sv(st, 0));
-		const char *rollup =
-			p < IDENTITY_SIGNAL_COUNT ? identity_primitive_rollup(p) : NULL;
-
-		if (p == IDENTITY_SIGNAL_MOTOR_DIGRAPH_SIMHASH && !keystrokes)
-			keystrokes = sv_copy(db_col_sv(st, 1), row->kd_digraph_simhash,
-					     sizeof(row->kd_digraph_simhash)) == 0;
-		if (rollup &&
-		    list_add(json_object_get(row->rollup, rollup), db_col_text(st, 1)) < 0) {
-			r = no_memory(e);
-			break;
-		}
-	}
-	db_reset(st);
-	return r;
-}
-
-static int
-add_signals_of(struct identity_tx *tx, struct identity *row, enum db_query q, const char *uuid,
-	       int64_t limit, struct err *e)
-{
-	struct db_stmt *st = db_query(tx->db, q);
-
-	db_bind_text(st, 1, uuid);
-	if (limit)
-		db_bind_int(st, 2, limit);
-	return identity_held_values(row, st, e);
-}
-
-static void
-widen(struct identity *row, uint64_t first_ms, uint64_t last_ms)
-{
-	if (row->first_seen_at == 0 || (first_ms && first_ms < row->first_seen_at))
-		row->first_seen_at = first_ms;
-	if (last_ms > row->last_seen_at)
-		row->last_seen_at = last_ms;
-}
-
-static int
-add_observation(struct identity_tx *tx, struct identity *row, const char *observation,
-		struct err *e)
-{
-	struct db_stmt *st = db_query(tx->db, Q_OBSERVATION_IDENTITY);
-	int r;
-
-	db_bind_text(st, 1, observation);
-	r = db_step(st, e);
-	if (r > 0)
-		widen(row, (uint64_t)db_col_int(st, 1), (uint64_t)db_col_int(st, 2));
-	db_reset(st);
-	if (r <= 0)
-		return r < 0 ? r : err_set(e, -ENOENT, "observation %s is missing", observation);
-	row->observation_count++;
-	return add_signals_of(tx, row, Q_ATTACKER_SIGNALS_NEWEST, observation,
-			      LIMIT_ATTACKER_SIGNALS, e);
 }
 
 int
@@ -243,7 +164,7 @@ text_or_null(const char *text)
 }
 
 static int
-insert(struct identity_tx *tx, const struct identity *row, struct err *e)
+insert(struct identity_tx *tx, const struct identity *row, const char *anchor, struct err *e)
 {
 	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_INSERT);
 
@@ -261,7 +182,20 @@ insert(struct identity_tx *tx, const struct identity *row, struct err *e)
 	db_bind_text(st, 9, text_or_null(row->kd_digraph_simhash));
 	db_bind_text(st, 10, text_or_null(row->merged_into));
 	db_bind_text(st, 11, row->notes);
+	db_bind_text(st, 12, text_or_null(anchor));
 	return db_exec(st, NULL, e);
+}
+
+int
+identity_held_written(struct identity_tx *tx, const char *uuid, struct err *e)
+{
+	uint32_t at = uuid_map_get(&tx->held_at, uuid);
+	struct held *h = at == UUID_MAP_NONE ? NULL : &tx->held[at];
+	int r = h && h->unwritten ? insert(tx, &h->row, h->anchor, e) : 0;
+
+	if (h && r == 0)
+		h->unwritten = false;
+	return r;
 }
 
 int
@@ -295,9 +229,10 @@ update(struct identity_tx *tx, const struct identity *row, struct err *e)
 	return db_exec(st, NULL, e);
 }
 
-int
-identity_held_new(struct identity_tx *tx, const char *uuid, const char *anchor,
-		  struct identity **ret, struct err *e)
+/* A new row in hand that is not written yet. */
+static int
+hold_new(struct identity_tx *tx, const char *uuid, const char *anchor, struct identity **ret,
+	 struct err *e)
 {
 	struct identity row = {
 		.created_at = tx->now_ms,
@@ -313,21 +248,27 @@ identity_held_new(struct identity_tx *tx, const char *uuid, const char *anchor,
 		id_uuid7(row.uuid);
 	if (!row.rollup)
 		return no_memory(e);
-	r = insert(tx, &row, e);
-	if (r == 0)
-		r = identity_held_anchor(tx, row.uuid, anchor, e);
-	if (r < 0) {
-		identity_fini(&row);
+	r = hold(tx, &row, NULL, ret, e);
+	if (r < 0)
 		return r;
-	}
-	return hold(tx, &row, NULL, ret, e);
+	tx->held[tx->n - 1].unwritten = true;
+	memcpy(tx->held[tx->n - 1].anchor, anchor, ID_UUID_SIZE);
+	return 0;
+}
+
+int
+identity_held_new(struct identity_tx *tx, const char *anchor, struct identity **ret, struct err *e)
+{
+	int r = hold_new(tx, NULL, anchor, ret, e);
+
+	return r < 0 ? r : identity_held_written(tx, (*ret)->uuid, e);
 }
 
 int
 identity_tx_form(struct identity_tx *tx, const char *uuid, const char *anchor, struct err *e)
 {
 	struct identity *row = NULL;
-	int r = identity_held_new(tx, uuid, anchor, &row, e);
+	int r = hold_new(tx, uuid, anchor, &row, e);
 
 	return r < 0 ? r
 		     : identity_held_note(tx, BUS_TOPIC_IDENTITY_FORMED,
@@ -345,7 +286,7 @@ admit(struct identity_tx *tx, const char *identity, const char *observation, str
 
 	if (r == 0)
 		r = identity_held_assign(tx, identity, observation, e);
-	return r < 0 ? r : add_observation(tx, row, observation, e);
+	return r < 0 ? r : identity_held_add(tx, row, observation, e);
 }
 
 int
@@ -381,35 +322,13 @@ int
 identity_tx_unlink(struct identity_tx *tx, const char *identity, const char *observation,
 		   struct err *e)
 {
-	return identity_held_note(tx, BUS_TOPIC_IDENTITY_OBSERVATION_UNLINKED,
-				  json_pack("{s:s, s:s, s:s}", "identity_uuid", identity,
-					    "observation_uuid", observation, "by", tx->by),
-				  e);
-}
+	int r = identity_held_leave(tx, observation, e);
 
-/* What the loser knew joins the winner's row. */
-static int
-absorb(struct identity *winner, const struct identity *loser)
-{
-	const char *key;
-	json_t *list, *value;
-	size_t i;
-
-	widen(winner, loser->first_seen_at, loser->last_seen_at);
-	winner->observation_count += loser->observation_count;
-	if (!winner->kd_digraph_simhash[0])
-		memcpy(winner->kd_digraph_simhash, loser->kd_digraph_simhash,
-		       sizeof(winner->kd_digraph_simhash));
-	json_object_foreach(loser->rollup, key, list)
-	{
-		json_array_foreach(list, i, value)
-		{
-			if (list_add(json_object_get(winner->rollup, key),
-				     json_string_value(value)) < 0)
-				return -ENOMEM;
-		}
-	}
-	return 0;
+	return r < 0 ? r
+		     : identity_held_note(tx, BUS_TOPIC_IDENTITY_OBSERVATION_UNLINKED,
+					  json_pack("{s:s, s:s, s:s}", "identity_uuid", identity,
+						    "observation_uuid", observation, "by", tx->by),
+					  e);
 }
 
 /* Whoever points at `identity`, in any number of steps, ends where it does. */
@@ -417,8 +336,10 @@ static int
 set_pointer(struct identity_tx *tx, const char *identity, const char *to, struct err *e)
 {
 	struct db_stmt *st = db_query(tx->db, Q_IDENTITY_POINT);
-	int r;
+	int r = identity_held_written(tx, identity, e);
 
+	if (r < 0)
+		return r;
 	db_bind_text(st, 1, to);
 	db_bind_text(st, 2, to);
 	db_bind_int(st, 3, (int64_t)tx->now_ms);
@@ -432,6 +353,31 @@ set_pointer(struct identity_tx *tx, const char *identity, const char *to, struct
 	return db_exec(st, NULL, e);
 }
 
+/* Who came in the meantime has never seen the row, and nobody kept it true. */
+static void
+set_resurrected(struct identity_tx *tx, const char *identity)
+{
+	uint32_t at = uuid_map_get(&tx->held_at, identity);
+
+	if (at == UUID_MAP_NONE)
+		return;
+	json_decref(tx->held[at].before);
+	tx->held[at].before = NULL;
+	tx->held[at].stale = true;
+}
+
+/* The row as it is when all that comes before a merge is done. */
+static int
+freshen(struct identity_tx *tx, const char *identity, struct err *e)
+{
+	uint32_t at = uuid_map_get(&tx->held_at, identity);
+
+	if (at == UUID_MAP_NONE || !tx->held[at].stale)
+		return 0;
+	tx->held[at].stale = false;
+	return identity_held_recount(tx, &tx->held[at].row, e);
+}
+
 int
 identity_tx_merge(struct identity_tx *tx, const char *winner, const char *loser, struct err *e)
 {
@@ -443,9 +389,13 @@ identity_tx_merge(struct identity_tx *tx, const char *winner, const char *loser,
 		r = identity_held_take(tx, winner, &w, e);
 	if (r == 0)
 		r = identity_held_take(tx, loser, &l, e);
+	if (r == 0)
+		r = freshen(tx, winner, e);
+	if (r == 0)
+		r = freshen(tx, loser, e);
 	if (r != 0)
 		return r;
-	if (absorb(w, l) < 0)
+	if (identity_held_absorb(w, l) < 0)
 		return no_memory(e);
 	memcpy(l->merged_into, w->uuid, sizeof(l->merged_into));
 	l->updated_at = tx->now_ms;
@@ -458,18 +408,6 @@ identity_tx_merge(struct identity_tx *tx, const char *winner, const char *loser,
 				  e);
 }
 
-/* Who came in the meantime has never seen the row. */
-static void
-tell_whole(struct identity_tx *tx, const char *identity)
-{
-	for (size_t i = 0; i < tx->n; i++) {
-		if (strcmp(tx->held[i].row.uuid, identity) == 0) {
-			json_decref(tx->held[i].before);
-			tx->held[i].before = NULL;
-		}
-	}
-}
-
 int
 identity_tx_unmerge(struct identity_tx *tx, const char *identity, const char *former, struct err *e)
 {
@@ -480,8 +418,13 @@ identity_tx_unmerge(struct identity_tx *tx, const char *identity, const char *fo
 		return r;
 	row->merged_into[0] = '\0';
 	row->updated_at = tx->now_ms;
-	tell_whole(tx, identity);
+	set_resurrected(tx, identity);
 	r = set_pointer(tx, identity, NULL, e);
+	/* What it takes along is lost elsewhere. */
+	if (r == 0)
+		r = identity_held_recount(tx, row, e);
+	if (r == 0)
+		r = identity_held_leave_all(tx, row, e);
 	if (r < 0)
 		return r;
 	return identity_held_note(tx, BUS_TOPIC_IDENTITY_UNMERGED,
@@ -498,8 +441,10 @@ identity_tx_settle(struct identity_tx *tx, const char *identity, int64_t observa
 	struct identity *row = NULL;
 	int r = identity_held_take(tx, identity, &row, e);
 
+	if (r == 0)
+		r = freshen(tx, identity, e);
 	if (r == 0 && lost)
-		r = identity_held_recount(tx, row, e);
+		r = identity_held_shrink(tx, row, observations, e);
 	if (r < 0)
 		return r;
 	row->observation_count = observations;
@@ -515,7 +460,7 @@ identity_tx_touch(struct identity_tx *tx, const char *identity, uint64_t first_m
 	int r = identity_held_take(tx, identity, &row, e);
 
 	if (r == 0)
-		widen(row, first_ms, last_ms);
+		identity_held_widen(row, first_ms, last_ms);
 	return r;
 }
 
@@ -526,9 +471,7 @@ identity_tx_signals(struct identity_tx *tx, const char *identity, const char *ob
 	struct identity *row = NULL;
 	int r = identity_held_take(tx, identity, &row, e);
 
-	return r < 0 ? r
-		     : add_signals_of(tx, row, Q_ATTACKER_SIGNALS_NEWEST, observation,
-				      LIMIT_ATTACKER_SIGNALS, e);
+	return r < 0 ? r : identity_held_add_signals(tx, row, observation, e);
 }
 
 int
@@ -615,7 +558,7 @@ settle(struct identity_tx *tx, struct held *h, json_t **ret_event, struct err *e
 	json_decref(after);
 	if (!changed)
 		return no_memory(e);
-	r = update(tx, &h->row, e);
+	r = h->unwritten ? identity_held_written(tx, h->row.uuid, e) : update(tx, &h->row, e);
 	if (r < 0) {
 		json_decref(changed);
 		return r;

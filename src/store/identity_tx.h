@@ -27,6 +27,11 @@ void identity_tx_free(struct identity_tx *tx);
 /* Write what changed, with its journal rows. 0 or a store failure. */
 int identity_tx_finish(struct identity_tx *tx, struct err *e) A_NODISCARD;
 
+struct attacker;
+/* The attacker is saved: if it is new in this transaction, what it showed need not be read again.
+ * Call it for each attacker_save. Takes its `fresh` values over. 0 or -ENOMEM. */
+int identity_tx_observed(struct identity_tx *tx, struct attacker *a, struct err *e) A_NODISCARD;
+
 /* A new identity that stands on the observation `anchor`; its observations follow
  * (identity_tx_join_formed) before anything else is formed. 0 or a store failure. */
 int identity_tx_form(struct identity_tx *tx, const char *uuid, const char *anchor,

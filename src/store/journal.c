@@ -88,6 +88,27 @@ insert(struct db *db, const struct journal_row *row, struct err *e)
 	return db_exec(st, NULL, e);
 }
 
+/* Only the first row of a transaction asks the store. */
+static int
+next_seq(struct db *db, int64_t *ret, struct err *e)
+{
+	if (db->pending.n == 0)
+		return one_int(db_query(db, Q_JOURNAL_NEXT), ret, e);
+	*ret = db->pending.v[db->pending.n - 1].seq + 1;
+	return 0;
+}
+
+int
+journal_flush(struct db *db, struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_JOURNAL_SET_HEAD);
+
+	if (db->pending.n < 2)
+		return 0;
+	db_bind_int(st, 1, db->pending.v[db->pending.n - 1].seq);
+	return db_exec(st, NULL, e);
+}
+
 int
 journal_append(struct db *db, const char *topic, const char *scope, uint64_t ts_ms,
 	       const json_t *payload, int64_t *ret_seq, struct err *e)
@@ -98,7 +119,7 @@ journal_append(struct db *db, const char *topic, const char *scope, uint64_t ts_
 
 	if (!db->in_transaction || !bus_subject_valid(view, false))
 		return err_set(e, -EINVAL, "journal: bad topic or no transaction");
-	r = one_int(db_query(db, Q_JOURNAL_NEXT), &row.seq, e);
+	r = next_seq(db, &row.seq, e);
 	if (r < 0)
 		return r;
 	row.topic = sv_dup(view);
@@ -124,6 +145,10 @@ journal_take(struct db *db, struct journal_rows *ret_rows)
 int
 journal_head(struct db *db, int64_t *ret_seq, struct err *e)
 {
+	if (db->pending.n > 0) {
+		*ret_seq = db->pending.v[db->pending.n - 1].seq;
+		return 0;
+	}
 	return one_int(db_query(db, Q_JOURNAL_HEAD), ret_seq, e);
 }
 
