@@ -16,5 +16,9 @@
  * nothing was done. 0, or a negative errno.
  */
 int landlock_nothing(unsigned *ret_abi, struct err *e) A_NODISCARD;
+/* The same for what can be had without rules on files, which forbid mounts, and on binding: from
+ * here on no TCP connection, no abstract UNIX socket and no signal leads outside. 0, also where the
+ * kernel knows nothing of it, or a negative errno. */
+int landlock_connections(struct err *e) A_NODISCARD;
 
 #endif

@@ -8,7 +8,6 @@
 #include <linux/capability.h>
 #include <pwd.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,19 +20,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "util/filter.h"
 #include "util/landlock.h"
 
 #define NOBODY	     65534
 #define PROBE_ERRNO  ENOTNAM /* no system call returns it: the filter did */
 #define PROBE_FAILED 255
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
 
 unsigned long
 sandbox_raise_files(void)
@@ -166,35 +158,14 @@ sandbox_enter(const char *user, struct sandbox_report *ret, struct err *e)
 
 /* -- system calls -- */
 
-struct rule {
-	int nr;
-	unsigned n;
-	struct scmp_arg_cmp args[3];
-};
-
 /*
- * All that a server on inherited sockets needs. What is not here: every way to a new socket, file,
- * process or mapping of code, and to somewhere else on a socket that is there (connect, an address
- * or fast open in sendto, shutdown, most options).
+ * All that a server on inherited sockets needs besides what every process does. What is not here:
+ * every way to a new socket, file, process or mapping of code, and to somewhere else on a socket
+ * that is there (connect, an address or fast open in sendto, shutdown, most options).
  */
-static const struct rule rules[] = {
-	/* the loop, its signals and its clock */
-	{SCMP_SYS(epoll_wait), 0, {{0}}},
-	{SCMP_SYS(epoll_pwait), 0, {{0}}},
-	{SCMP_SYS(epoll_ctl), 0, {{0}}},
-	{SCMP_SYS(clock_gettime), 0, {{0}}},
-	{SCMP_SYS(gettimeofday), 0, {{0}}},
-	{SCMP_SYS(restart_syscall), 0, {{0}}},
-	{SCMP_SYS(rt_sigreturn), 0, {{0}}},
-	{SCMP_SYS(rt_sigprocmask), 0, {{0}}},
+static const struct filter_rule server_rules[] = {
 	/* inherited descriptors */
 	{SCMP_SYS(accept4), 0, {{0}}},
-	{SCMP_SYS(recvfrom), 0, {{0}}},
-	{SCMP_SYS(recvmsg), 0, {{0}}},
-	{SCMP_SYS(read), 0, {{0}}},
-	{SCMP_SYS(write), 0, {{0}}},
-	{SCMP_SYS(writev), 0, {{0}}},
-	{SCMP_SYS(close), 0, {{0}}},
 	{SCMP_SYS(sendto),
 	 2,
 	 {SCMP_A3_64(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0), SCMP_A4_64(SCMP_CMP_EQ, 0)}},
@@ -207,55 +178,24 @@ static const struct rule rules[] = {
 	{SCMP_SYS(getsockopt),
 	 2,
 	 {SCMP_A1_32(SCMP_CMP_EQ, SOL_SOCKET), SCMP_A2_32(SCMP_CMP_EQ, SO_TYPE)}},
-	/* memory, never code and never a file */
-	{SCMP_SYS(brk), 0, {{0}}},
-	{SCMP_SYS(munmap), 0, {{0}}},
-	{SCMP_SYS(mremap), 0, {{0}}},
-	{SCMP_SYS(madvise), 0, {{0}}},
+	/* memory that is neither code nor a file */
 	{SCMP_SYS(mmap),
 	 2,
 	 {SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
 	  SCMP_A3_64(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS)}},
-	{SCMP_SYS(mprotect), 1, {SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)}},
-	/* the rest of the C library, and a proper end */
-	{SCMP_SYS(futex), 0, {{0}}},
-	{SCMP_SYS(getrandom), 0, {{0}}},
-	{SCMP_SYS(getpid), 0, {{0}}},
-	{SCMP_SYS(gettid), 0, {{0}}},
-	{SCMP_SYS(exit), 0, {{0}}},
-	{SCMP_SYS(exit_group), 0, {{0}}},
-#ifdef SANITIZED
-	/* the address sanitizer's own run time; such a build is for tests only */
-	{SCMP_SYS(sigaltstack), 0, {{0}}},
-	{SCMP_SYS(sched_yield), 0, {{0}}},
-	{SCMP_SYS(rt_sigaction), 0, {{0}}},
-#endif
 };
 
 /* Besides, for answers to datagrams: they say where they go. */
-static const struct rule datagram_rule = {
+static const struct filter_rule datagram_rule = {
 	SCMP_SYS(sendmsg), 1, {SCMP_A2_64(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0)}};
 
 static int
 load_filter(uint32_t otherwise, bool datagrams)
 {
-	scmp_filter_ctx ctx = seccomp_init(otherwise);
-	int r = ctx ? 0 : -ENOMEM;
+	const struct filter_rules lists[] = {{server_rules, ARRAY_LEN(server_rules)},
+					     {&datagram_rule, 1}};
 
-	for (size_t i = 0; r == 0 && i < ARRAY_LEN(rules); i++)
-		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, rules[i].nr, rules[i].n,
-					   rules[i].args);
-	if (r == 0 && datagrams)
-		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, datagram_rule.nr, datagram_rule.n,
-					   datagram_rule.args);
-	/* abort() of this very process: an assertion that fails says so before it ends. */
-	if (r == 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				     SCMP_A0_64(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
-	if (r == 0)
-		r = seccomp_load(ctx);
-	seccomp_release(ctx);
-	return r;
+	return filter_load(otherwise, lists, datagrams ? 2 : 1);
 }
 
 /* -- proof -- */

@@ -65,8 +65,28 @@ try(const struct reach *w)
 	return AS_WANTED;
 }
 
-static void
-reaches_nothing(void **state)
+/* The domain that keeps files and binding. */
+static enum outcome
+try_connections(const struct reach *w)
+{
+	struct err e = {0};
+	int r, signal;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || landlock_connections(&e) < 0)
+		return FAILED;
+	if (open("/etc/passwd", O_RDONLY) < 0)
+		return FILES;
+	if (tcp(bind, 0) != 0)
+		return BIND;
+	r = tcp(connect, w->port);
+	if (r == 0)
+		return NO_LANDLOCK;
+	signal = kill(getppid(), 0) == 0 ? 0 : errno;
+	/* Signals came two versions later. */
+	return r != EACCES ? CONNECT : signal != 0 && signal != EPERM ? SIGNAL : AS_WANTED;
+}
+
+static void outcome_of(enum outcome (*fn)(const struct reach *w))
 {
 	struct sockaddr_in at = {.sin_family = AF_INET};
 	socklen_t n = sizeof(at);
@@ -74,7 +94,6 @@ reaches_nothing(void **state)
 	int status = 0;
 	pid_t pid;
 
-	(void)state;
 	w.open_file = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
 	w.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -90,7 +109,7 @@ reaches_nothing(void **state)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0)
-		_exit((int)try(&w));
+		_exit((int)fn(&w));
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	(void)close(w.open_file);
@@ -102,11 +121,26 @@ reaches_nothing(void **state)
 	assert_int_equal(WEXITSTATUS(status), AS_WANTED);
 }
 
+static void
+reaches_nothing(void **state)
+{
+	(void)state;
+	outcome_of(try);
+}
+
+static void
+reaches_files_alone(void **state)
+{
+	(void)state;
+	outcome_of(try_connections);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reaches_nothing),
+		cmocka_unit_test(reaches_files_alone),
 	};
 
 	return cmocka_run_group_tests_name("util_landlock", tests, NULL, NULL);
