@@ -278,6 +278,7 @@ make_nic(struct fabric *f, const struct table_entry *nic, int bridge, int ns, st
 	if (r < 0)
 		return r;
 	netd_alias_put(NETD_NIC, t, alias);
+	nl_put_port(&f->nl, nic->index, bridge, t->ip, t->mac);
 	nl_put_alias(&f->nl, nic->index, alias);
 	return nl_commit(&f->nl, e);
 }

@@ -14,6 +14,8 @@
 #define FIRST_INDEX 1000
 /* Links that are marked with one message of the batch each. */
 #define GONE_BATCH  200
+/* Messages about ports, likewise; of each port there are three. */
+#define PORTS_BATCH 90
 
 static void
 give_up_link(struct fabric *f, const struct table_entry *entry)
@@ -78,6 +80,16 @@ put_gone(struct fabric *f, const struct table_entry *gone)
 	fence_put_gone(f->fence, port, gone->thing.ip, moved);
 }
 
+/* Its bridge no longer answers for it. */
+static void
+forget_address(struct fabric *f, const struct table_entry *gone)
+{
+	const struct table_entry *lan = table_lan(&f->table, &gone->thing.lan);
+
+	if (gone->kind == NETD_NIC && lan && !table_has_address(&f->table, gone->thing.ip))
+		nl_put_forget(&f->nl, lan->index, gone->thing.ip);
+}
+
 /* A link that was never made is gone already. */
 static void
 send_gone(struct fabric *f)
@@ -105,6 +117,12 @@ fabric_flush(struct fabric *f)
 	}
 	send_gone(f);
 	nl_put_delete_group(&f->nl, NL_GROUP_GONE);
+	send_gone(f);
+	for (size_t i = 0; i < f->gone.n; i++) {
+		forget_address(f, &f->gone.v[i]);
+		if (f->nl.count >= GONE_BATCH)
+			send_gone(f);
+	}
 	send_gone(f);
 	/* Only now: as long as a port is there, it is watched. */
 	for (size_t i = 0; i < f->gone.n; i++)
@@ -225,14 +243,40 @@ tie_trunks(struct scan *scan)
 	}
 }
 
-/* The fence anew, from the table. */
+/* A port that has just gone is found missing by the next list. */
+static void
+send_ports(struct fabric *f)
+{
+	struct err e = {0};
+
+	if (nl_commit(&f->nl, &e) < 0)
+		log_event(LV_WARN, "netd.ports", KV_S("why", err_text(&e)));
+}
+
+/* The fence anew, from the table, and what the bridges know of their ports. */
 static int
 rebuild_fence(struct fabric *f, struct err *e)
 {
+	for (size_t i = 0; i < f->table.n; i++) {
+		if (f->table.v[i].kind == NETD_LAN)
+			nl_put_bridge_address(&f->nl, f->table.v[i].index);
+		if (f->nl.count >= PORTS_BATCH)
+			send_ports(f);
+	}
 	fence_put_rules(f->fence);
-	for (size_t i = 0; i < f->table.n; i++)
-		if (f->table.v[i].kind == NETD_NIC)
-			fabric_put_nic(f, &f->table.v[i]);
+	for (size_t i = 0; i < f->table.n; i++) {
+		const struct table_entry *nic = &f->table.v[i], *lan;
+
+		if (nic->kind != NETD_NIC)
+			continue;
+		fabric_put_nic(f, nic);
+		lan = table_lan(&f->table, &nic->thing.lan);
+		if (lan)
+			nl_put_port(&f->nl, nic->index, lan->index, nic->thing.ip, nic->thing.mac);
+		if (f->nl.count >= PORTS_BATCH)
+			send_ports(f);
+	}
+	send_ports(f);
 	return fence_commit(f->fence, e);
 }
 
@@ -332,6 +376,17 @@ mark_of(const struct table *t, const struct netd_id *decky)
 	return mark;
 }
 
+/* Whether no bridge has been made to forget whom it answers for. */
+static bool
+addresses_told(struct fabric *f)
+{
+	int n = nl_addresses(&f->nl);
+
+	for (size_t i = 0; i < f->table.n; i++)
+		n -= f->table.v[i].kind == NETD_NIC;
+	return n >= 0;
+}
+
 int
 fabric_list(struct fabric *f, fabric_list_fn *fn, void *user, struct err *e)
 {
@@ -339,7 +394,7 @@ fabric_list(struct fabric *f, fabric_list_fn *fn, void *user, struct err *e)
 
 	fabric_flush(f);
 	r = scan(f, e);
-	if (r > 0)
+	if (r > 0 || (r == 0 && !addresses_told(f)))
 		r = rebuild_fence(f, e);
 	if (r == 0)
 		r = hang_programs(f, false, e);

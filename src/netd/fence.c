@@ -25,7 +25,8 @@ struct fence {
  * does not bear an address of the port's decky comes from somebody else: only a router may pass it
  * on, and only from or to a decky. The priority is the one of filters for bridges: from 0 on
  * br_netfilter, where it is loaded, takes packets past the chains that are older than the first
- * bridge.
+ * bridge. Who has a decky's address is answered by its bridge, so the question must not reach the
+ * decky as well, or there would be two answers.
  */
 static const char rules[] = "add table bridge decnet\n"
 			    "delete table bridge decnet\n"
@@ -41,6 +42,7 @@ static const char rules[] = "add table bridge decnet\n"
 			    " chain forward {\n"
 			    "  type filter hook forward priority -200; policy accept;\n"
 			    "  iifname @ports jump outgoing\n"
+			    "  oifname @ports ether type arp arp operation request drop\n"
 			    "  ip daddr @deckies ip protocol udp"
 			    " update @asked { ip saddr . ip daddr . udp sport . udp dport }\n"
 			    " }\n"

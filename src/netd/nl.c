@@ -8,6 +8,7 @@
 #include <linux/if_addr.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
@@ -189,6 +190,30 @@ nl_commit(struct nl *s, struct err *e)
 
 /* -- links -- */
 
+static void
+put_bridge_address(struct nlmsghdr *h, int index)
+{
+	const uint8_t mac[6] = {2,
+				0xdc,
+				(uint8_t)(index >> 24),
+				(uint8_t)(index >> 16),
+				(uint8_t)(index >> 8),
+				(uint8_t)index};
+
+	mnl_attr_put(h, IFLA_ADDRESS, sizeof(mac), mac);
+}
+
+void
+nl_put_bridge_address(struct nl *s, int index)
+{
+	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, 0, index, false);
+
+	if (!h)
+		return;
+	put_bridge_address(h, index);
+	end(s, h);
+}
+
 void
 nl_put_bridge(struct nl *s, int index, const char *name)
 {
@@ -199,6 +224,7 @@ nl_put_bridge(struct nl *s, int index, const char *name)
 		return;
 	mnl_attr_put_strz(h, IFLA_IFNAME, name);
 	mnl_attr_put_u32(h, IFLA_GROUP, NL_GROUP_LIVE);
+	put_bridge_address(h, index);
 	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
 	mnl_attr_put_strz(h, IFLA_INFO_KIND, "bridge");
 	data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
@@ -309,6 +335,66 @@ nl_put_alias(struct nl *s, int index, const char *alias)
 	if (!h)
 		return;
 	mnl_attr_put_strz(h, IFLA_IFALIAS, alias);
+	end(s, h);
+}
+
+/* What a bridge is told of a neighbour: its port, or on the bridge itself its address. */
+static struct nlmsghdr *
+begin_neighbour(struct nl *s, uint16_t type, uint16_t flags, const struct ndmsg *about)
+{
+	struct nlmsghdr *h = begin(s, type, flags);
+
+	if (h)
+		memcpy(mnl_nlmsg_put_extra_header(h, sizeof(*about)), about, sizeof(*about));
+	return h;
+}
+
+void
+nl_put_port(struct nl *s, int index, int bridge, uint32_t ip, const uint8_t mac[6])
+{
+	/* Of a bridge NOARP is a static entry, PERMANENT one of the bridge's own. */
+	const struct ndmsg place = {.ndm_family = AF_BRIDGE,
+				    .ndm_ifindex = index,
+				    .ndm_state = NUD_NOARP,
+				    .ndm_flags = NTF_MASTER};
+	const struct ndmsg address = {
+		.ndm_family = AF_INET, .ndm_ifindex = bridge, .ndm_state = NUD_PERMANENT};
+	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, 0, index, false);
+	struct nlattr *info, *data;
+
+	if (!h)
+		return;
+	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
+	mnl_attr_put_strz(h, IFLA_INFO_SLAVE_KIND, "bridge");
+	data = mnl_attr_nest_start(h, IFLA_INFO_SLAVE_DATA);
+	mnl_attr_put_u8(h, IFLA_BRPORT_PROXYARP_WIFI, 1);
+	mnl_attr_put_u8(h, IFLA_BRPORT_BCAST_FLOOD, 0);
+	mnl_attr_put_u8(h, IFLA_BRPORT_MCAST_FLOOD, 0);
+	mnl_attr_nest_end(h, data);
+	mnl_attr_nest_end(h, info);
+	end(s, h);
+	h = begin_neighbour(s, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &place);
+	if (!h)
+		return;
+	mnl_attr_put(h, NDA_LLADDR, 6, mac);
+	end(s, h);
+	h = begin_neighbour(s, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &address);
+	if (!h)
+		return;
+	mnl_attr_put_u32(h, NDA_DST, htonl(ip));
+	mnl_attr_put(h, NDA_LLADDR, 6, mac);
+	end(s, h);
+}
+
+void
+nl_put_forget(struct nl *s, int bridge, uint32_t ip)
+{
+	const struct ndmsg about = {.ndm_family = AF_INET, .ndm_ifindex = bridge};
+	struct nlmsghdr *h = begin_neighbour(s, RTM_DELNEIGH, 0, &about);
+
+	if (!h)
+		return;
+	mnl_attr_put_u32(h, NDA_DST, htonl(ip));
 	end(s, h);
 }
 
@@ -469,12 +555,14 @@ dump(struct nl *s, uint16_t type, uint8_t family, message_fn *fn, void *user, bo
 		union {
 			struct tcmsg traffic;
 			struct ifinfomsg link; /* of routes, too */
+			struct ndmsg neighbour;
 		} m;
 	} ask = {{0, type, NLM_F_REQUEST | NLM_F_DUMP, s->seq++, 0}, {{0}}};
 	char bytes[ANSWER_BYTES] A_UNINIT __attribute__((aligned(8)));
 
-	ask.h.nlmsg_len =
-		NLMSG_LENGTH(type == RTM_GETQDISC ? sizeof(ask.m.traffic) : sizeof(ask.m.link));
+	ask.h.nlmsg_len = NLMSG_LENGTH(type == RTM_GETQDISC   ? sizeof(ask.m.traffic)
+				       : type == RTM_GETNEIGH ? sizeof(ask.m.neighbour)
+							      : sizeof(ask.m.link));
 	ask.m.link.ifi_family = family;
 	*ret_again = false;
 	if (send(s->fd, &ask, ask.h.nlmsg_len, 0) < 0)
@@ -570,6 +658,24 @@ nl_hooked(struct nl *s, nl_index_fn *fn, void *user, struct err *e)
 	for (unsigned i = 0; r == 0 && again && i < DUMP_RESTARTS; i++)
 		r = dump(s, RTM_GETQDISC, AF_UNSPEC, on_qdisc, &walk, &again);
 	return r < 0 ? err_set(e, r, "list of hooks: %s", strerror(-r)) : 0;
+}
+
+static void
+on_neighbour(void *user, const struct nlmsghdr *h)
+{
+	const struct ndmsg *m = mnl_nlmsg_get_payload(h);
+	int *n = user;
+
+	*n += h->nlmsg_type == RTM_NEWNEIGH && m->ndm_state & NUD_PERMANENT;
+}
+
+int
+nl_addresses(struct nl *s)
+{
+	bool again;
+	int n = 0, r = dump(s, RTM_GETNEIGH, AF_INET, on_neighbour, &n, &again);
+
+	return r < 0 ? r : n;
 }
 
 int

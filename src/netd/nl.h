@@ -49,7 +49,11 @@ void nl_close(struct nl *s);
 int nl_commit(struct nl *s, struct err *e) A_NODISCARD;
 
 /* A batch holds a few dozen messages; one that does not fit is told by nl_commit as -EMSGSIZE. */
+/* Its hardware address is its own, by its index: when one changes, the kernel forgets all that
+ * nl_put_port has told. */
 void nl_put_bridge(struct nl *s, int index, const char *name);
+/* That address, for one that is older. */
+void nl_put_bridge_address(struct nl *s, int index);
 /* A veth pair: `name` is up, a port of `master`; the other end, `peer`, lies in the namespace
  * `ns_fd` and stays down. */
 void nl_put_veth(struct nl *s, int index, const char *name, int master, int peer_index,
@@ -62,6 +66,14 @@ void nl_put_master(struct nl *s, int index, int master);
  * left for the host itself. */
 void nl_put_passthru(struct nl *s, int lower, int index, const char *name, int ns_fd);
 void nl_put_alias(struct nl *s, int index, const char *alias);
+/*
+ * A port of a decky: its bridge answers for it who has its address, and spares it what is meant for
+ * everybody. Of a LAN of a thousand each question would else be copied to all of them, which takes
+ * milliseconds. That needs to know the address and the port behind it: `bridge` is asked by it.
+ */
+void nl_put_port(struct nl *s, int index, int bridge, uint32_t ip, const uint8_t mac[6]);
+/* The bridge forgets an address. */
+void nl_put_forget(struct nl *s, int bridge, uint32_t ip);
 void nl_put_group(struct nl *s, int index, uint32_t group);
 void nl_put_delete_group(struct nl *s, uint32_t group);
 /* A place for programs at what comes in by a link and at what leaves by it. One that is there stays
@@ -81,6 +93,8 @@ int nl_links(struct nl *s, nl_link_fn *fn, void *user, struct err *e) A_NODISCAR
 /* Every link of the namespace that has hooks. 0 or a negative errno. */
 typedef void nl_index_fn(void *user, int index);
 int nl_hooked(struct nl *s, nl_index_fn *fn, void *user, struct err *e) A_NODISCARD;
+/* How many addresses nl_put_port has told the bridges of the namespace, or a negative errno. */
+int nl_addresses(struct nl *s) A_NODISCARD;
 /* IFLA_OPERSTATE of a link, or a negative errno (-ENODEV: there is none). */
 int nl_operstate(struct nl *s, int index) A_NODISCARD;
 /* Delete all routes that nl_put_route has made in this namespace. 0 or a negative errno. */
