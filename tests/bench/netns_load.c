@@ -19,9 +19,12 @@
 #include "netd/nl.h"
 #include "netd/request.h"
 #include "netd/space.h"
+#include "netns_accept.h"
+#include "netns_floor.h"
 #include "util/fdpass.h"
 
 #define LAN_DECKIES 1000
+#define ACCEPT_S    3
 #define SOCKETS	    3
 #define CHANGES	    200
 #define WINDOW	    256 /* requests under way */
@@ -213,24 +216,59 @@ connect_to(uint32_t ip, uint16_t port)
 	(void)close(fd);
 }
 
-static uint64_t
-available_kb(void)
+/* Of the whole machine, in KiB. */
+struct memory {
+	double available, slab, percpu, netd;
+};
+
+static struct memory
+memory(const struct bench_pids *netd)
 {
+	struct memory m = {.netd = (double)bench_anon_kb(netd)};
 	char line[128];
-	unsigned long long kb = 0;
 	FILE *f = fopen("/proc/meminfo", "re");
 
-	while (f && fgets(line, sizeof(line), f) && sscanf(line, "MemAvailable: %llu", &kb) != 1)
-		;
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %lf", &m.available) != 1 &&
+		    sscanf(line, "Slab: %lf", &m.slab) != 1)
+			(void)sscanf(line, "Percpu: %lf", &m.percpu);
 	if (f)
 		(void)fclose(f);
-	return kb;
+	return m;
+}
+
+static unsigned lans_of_all;
+
+static uint32_t
+address_of(unsigned decky)
+{
+	return ip_of(decky, lans_of_all);
+}
+
+static void
+accept_all(unsigned n, unsigned lans)
+{
+	const struct netns_accept what = {.listeners = w.sockets,
+					  .n = w.nsockets,
+					  .each = SOCKETS,
+					  .ports = ports,
+					  .peer_ns = w.attacker,
+					  .deckies = n / lans,
+					  .step = lans,
+					  .address = address_of,
+					  .seconds = ACCEPT_S};
+	struct netns_accepted done;
+
+	lans_of_all = lans;
+	done = netns_accept(&what);
+	(void)printf("\"accept_per_s\":%.0f,\"accepted\":%llu,\"wrong\":%llu,", done.per_s,
+		     (unsigned long long)done.total, (unsigned long long)done.wrong);
 }
 
 static void
 changes(unsigned n, unsigned lans)
 {
-	struct bench_hist added = {0}, service = {0}, removed = {0};
+	struct bench_hist answered = {0}, added = {0}, service = {0}, removed = {0};
 
 	for (unsigned i = 0; i < CHANGES; i++) {
 		unsigned which = (n / lans + 1 + i) * lans; /* on the first LAN */
@@ -240,6 +278,7 @@ changes(unsigned n, unsigned lans)
 
 		add(which, lans);
 		wait_all();
+		bench_hist_add(&answered, bench_now_ns() - start);
 		connect_to(ip_of(which, lans), 22);
 		bench_hist_add(&added, bench_now_ns() - start);
 		start = bench_now_ns();
@@ -256,6 +295,8 @@ changes(unsigned n, unsigned lans)
 		/* The stock is filled while nothing else is to be done. */
 		(void)poll(NULL, 0, 40);
 	}
+	bench_hist_print(stdout, "answer", &answered);
+	(void)printf(",");
 	bench_hist_print(stdout, "add", &added);
 	(void)printf(",");
 	bench_hist_print(stdout, "service", &service);
@@ -266,36 +307,50 @@ changes(unsigned n, unsigned lans)
 int
 main(int argc, char **argv)
 {
+	struct memory before, after;
+	struct netns_floor floor;
 	unsigned n, lans;
-	uint64_t start, before, made, after, cpu;
+	uint64_t start, made, cpu;
 	struct bench_pids pids = {0};
 
 	if (argc != 3)
 		bench_die("usage: bench_netns_load NETD DECKIES");
 	n = (unsigned)bench_number("deckies", argv[2], 10000);
-	lans = (n + LAN_DECKIES - 1) / LAN_DECKIES;
-	bench_descriptors((uint64_t)n * SOCKETS + 2000);
+	lans = n <= LAN_DECKIES ? 1 : n / LAN_DECKIES + 1;
+	bench_descriptors((uint64_t)n * (SOCKETS + 1) + 2000);
+	floor = netns_floor(n, lans, SOCKETS);
+	/* What was freed comes back a while later. */
+	(void)poll(NULL, 0, 3000);
 	w.sockets = calloc((size_t)n * SOCKETS + 4096, sizeof(*w.sockets));
 	start_netd(argv[1]);
 	pids.pid[pids.n++] = w.netd;
-	before = available_kb();
-	start = bench_now_ns();
 	for (unsigned k = 0; k < lans; k++) {
 		struct netd_thing t = lan(k);
 
 		ask(NETD_OP_LAN_ADD, &t);
 	}
+	wait_all();
+	/* The stock is full then. */
+	(void)poll(NULL, 0, 500);
+	before = memory(&pids);
+	cpu = bench_cpu_ns(&pids);
+	start = bench_now_ns();
 	for (unsigned i = 0; i < n; i++)
 		add(i, lans);
 	wait_all();
 	made = bench_now_ns() - start;
-	cpu = bench_cpu_ns(&pids);
+	cpu = bench_cpu_ns(&pids) - cpu;
 	(void)poll(NULL, 0, 3000);
-	after = available_kb();
+	after = memory(&pids);
 	join();
-	(void)printf("{\"deckies\":%u,\"lans\":%u,\"create_ms\":%.3f,\"cpu_ms\":%.3f,\"kib\":%.1f,",
-		     n, lans, (double)made / 1e6 / n, (double)cpu / 1e6 / n,
-		     ((double)before - (double)after) / n);
+	(void)printf("{\"deckies\":%u,\"lans\":%u,\"create_ms\":%.3f,\"cpu_ms\":%.3f,", n, lans,
+		     (double)made / 1e6 / n, (double)cpu / 1e6 / n);
+	(void)printf("\"floor\":{\"create_ms\":%.3f,\"cpu_ms\":%.3f,\"teardown_s\":%.3f},",
+		     floor.create_ms, floor.cpu_ms, floor.teardown_s);
+	(void)printf("\"kib\":{\"available\":%.1f,\"slab\":%.1f,\"percpu\":%.1f,\"netd\":%.2f},",
+		     (before.available - after.available) / n, (after.slab - before.slab) / n,
+		     (after.percpu - before.percpu) / n, (after.netd - before.netd) / n);
+	accept_all(n, lans);
 	changes(n, lans);
 	start = bench_now_ns();
 	for (size_t i = 0; i < w.nsockets; i++)
