@@ -23,7 +23,7 @@ load(struct db *db, struct attacker *a, struct err *e)
 	struct db_stmt *st = db_query(db, Q_ATTACKER_SIGNALS_CURRENT);
 	int r;
 
-	db_bind_text(st, 1, a->uuid);
+	db_bind_borrowed(st, 1, a->uuid);
 	while ((r = db_step(st, e)) > 0) {
 		enum identity_primitive p = identity_primitive_find(db_col_sv(st, 0));
 
@@ -39,7 +39,7 @@ load(struct db *db, struct attacker *a, struct err *e)
 	if (r < 0)
 		return r;
 	st = db_query(db, Q_ATTACKER_SIGNALS_COUNT);
-	db_bind_text(st, 1, a->uuid);
+	db_bind_borrowed(st, 1, a->uuid);
 	r = db_one_int(st, &a->signals, e);
 	return r < 0 ? r : 0;
 }
@@ -60,10 +60,10 @@ insert(struct db *db, struct attacker *a, const struct attacker_place *at,
 {
 	struct db_stmt *st = db_query(db, Q_ATTACKER_SIGNAL_ADD);
 
-	db_bind_text(st, 1, a->uuid);
-	db_bind_text(st, 2, identity_primitive_name(p));
-	db_bind_text(st, 3, value);
-	db_bind_text(st, 4, at->service);
+	db_bind_borrowed(st, 1, a->uuid);
+	db_bind_borrowed(st, 2, identity_primitive_name(p));
+	db_bind_borrowed(st, 3, value);
+	db_bind_borrowed(st, 4, at->service);
 	db_bind_real(st, 5, identity_primitive_confidence(p));
 	db_bind_int(st, 6, (int64_t)at->ts_ms);
 	db_bind_int(st, 7, (int64_t)at->ts_ms);
@@ -85,16 +85,16 @@ make_current(struct db *db, struct attacker *a, const struct attacker_place *at,
 		r = insert(db, a, at, p, value, e);
 		return r < 0 ? r : 1;
 	}
-	db_bind_text(st, 1, a->uuid);
-	db_bind_text(st, 2, identity_primitive_name(p));
+	db_bind_borrowed(st, 1, a->uuid);
+	db_bind_borrowed(st, 2, identity_primitive_name(p));
 	r = db_exec(st, NULL, e);
 	if (r < 0)
 		return r;
 	st = db_query(db, Q_ATTACKER_SIGNAL_SET_CURRENT);
 	db_bind_int(st, 1, (int64_t)at->ts_ms);
-	db_bind_text(st, 2, a->uuid);
-	db_bind_text(st, 3, identity_primitive_name(p));
-	db_bind_text(st, 4, value);
+	db_bind_borrowed(st, 2, a->uuid);
+	db_bind_borrowed(st, 3, identity_primitive_name(p));
+	db_bind_borrowed(st, 4, value);
 	r = db_exec(st, &changed, e);
 	if (r < 0 || changed > 0)
 		return r;

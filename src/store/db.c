@@ -195,6 +195,15 @@ db_bind_sv(struct db_stmt *st, int at, struct sv text)
 }
 
 void
+db_bind_borrowed(struct db_stmt *st, int at, const char *text)
+{
+	if (text)
+		st->db->driver->bind_borrowed(st, at, sv_from(text));
+	else
+		st->db->driver->bind_null(st, at);
+}
+
+void
 db_bind_int(struct db_stmt *st, int at, int64_t value)
 {
 	st->db->driver->bind_int(st, at, value);

@@ -69,6 +69,8 @@ struct db_stmt *db_query(struct db *db, enum db_query q);
  * SQL NULL. */
 void db_bind_text(struct db_stmt *st, int at, const char *text);
 void db_bind_sv(struct db_stmt *st, int at, struct sv text);
+/* The same without a copy: the text stays as it is until the statement is reset. */
+void db_bind_borrowed(struct db_stmt *st, int at, const char *text);
 void db_bind_int(struct db_stmt *st, int at, int64_t value);
 void db_bind_real(struct db_stmt *st, int at, double value);
 void db_bind_null(struct db_stmt *st, int at);

@@ -24,6 +24,8 @@ struct db_driver {
 	void (*cache)(struct db *db, unsigned kib);
 
 	void (*bind_sv)(struct db_stmt *st, int at, struct sv text);
+	/* The text is borrowed until the statement is reset. */
+	void (*bind_borrowed)(struct db_stmt *st, int at, struct sv text);
 	void (*bind_int)(struct db_stmt *st, int at, int64_t value);
 	void (*bind_real)(struct db_stmt *st, int at, double value);
 	void (*bind_null)(struct db_stmt *st, int at);

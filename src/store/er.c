@@ -78,7 +78,7 @@ er_row_get(struct db *db, const char *observation, struct identity_features *ret
 	int r;
 
 	identity_features_init(ret);
-	db_bind_text(st, 1, observation);
+	db_bind_borrowed(st, 1, observation);
 	r = db_step(st, e);
 	if (r > 0 && identity_features_read(db_col_sv(st, 0), ret) < 0)
 		r = err_set(e, -EIO, "bad keys of observation %s", observation);
@@ -94,10 +94,10 @@ er_row_put(struct db *db, const char *observation, int64_t seq, uint64_t hash,
 	char text[IDENTITY_FEATURES_TEXT_MAX];
 
 	identity_features_write(f, text);
-	db_bind_text(st, 1, observation);
+	db_bind_borrowed(st, 1, observation);
 	db_bind_int(st, 2, seq);
 	db_bind_int(st, 3, (int64_t)hash);
-	db_bind_text(st, 4, text);
+	db_bind_borrowed(st, 4, text);
 	return db_exec(st, NULL, e);
 }
 

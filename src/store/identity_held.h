@@ -42,8 +42,11 @@ struct identity_tx {
 	 */
 	struct {
 		json_t *values[IDENTITY_SIGNAL_COUNT]; /* sorted lists, NULL: none */
-		uint64_t first_ms, last_ms;
-		bool more; /* than is kept here */
+		struct observed_times {
+			uint64_t first_ms, last_ms;
+		} * times; /* of each */
+		size_t n, cap;
+		bool more; /* values than are kept here */
 	} gone;
 };
 

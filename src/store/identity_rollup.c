@@ -193,6 +193,7 @@ identity_held_fini(struct identity_tx *tx)
 		attacker_signals_fini(&tx->observed[i].signals);
 	free(tx->observed);
 	uuid_map_fini(&tx->observed_at);
+	free(tx->gone.times);
 	for (size_t i = 0; i < ARRAY_LEN(tx->gone.values); i++)
 		json_decref(tx->gone.values[i]);
 }
@@ -319,13 +320,20 @@ note_gone(void *user, enum identity_primitive p, const char *value, struct err *
 	return r < 0 ? no_memory(e) : 0;
 }
 
-static void
-note_times(struct identity_tx *tx, uint64_t first_ms, uint64_t last_ms)
+static int
+note_times(struct identity_tx *tx, uint64_t first_ms, uint64_t last_ms, struct err *e)
 {
-	if (tx->gone.first_ms == 0 || (first_ms && first_ms < tx->gone.first_ms))
-		tx->gone.first_ms = first_ms;
-	if (last_ms > tx->gone.last_ms)
-		tx->gone.last_ms = last_ms;
+	if (tx->gone.n == tx->gone.cap) {
+		size_t cap = tx->gone.cap ? tx->gone.cap * 2 : 16;
+		void *v = realloc(tx->gone.times, cap * sizeof(*tx->gone.times));
+
+		if (!v)
+			return no_memory(e);
+		tx->gone.times = v;
+		tx->gone.cap = cap;
+	}
+	tx->gone.times[tx->gone.n++] = (struct observed_times){first_ms, last_ms};
+	return 0;
 }
 
 int
@@ -336,8 +344,8 @@ identity_held_leave(struct identity_tx *tx, const char *observation, struct err 
 
 	if (r < 0)
 		return r;
-	note_times(tx, first, last);
-	return each_value(tx, observation, note_gone, tx, e);
+	r = note_times(tx, first, last, e);
+	return r < 0 ? r : each_value(tx, observation, note_gone, tx, e);
 }
 
 int
@@ -345,9 +353,8 @@ identity_held_leave_all(struct identity_tx *tx, const struct identity *row, stru
 {
 	json_t *value;
 	size_t i;
-	int r = 0;
+	int r = note_times(tx, row->first_seen_at, row->last_seen_at, e);
 
-	note_times(tx, row->first_seen_at, row->last_seen_at);
 	for (unsigned p = 0; p < IDENTITY_SIGNAL_COUNT; p++) {
 		const char *rollup = identity_primitive_rollup((enum identity_primitive)p);
 		const json_t *list = rollup ? json_object_get(row->rollup, rollup) : NULL;
@@ -468,9 +475,14 @@ find_latest(struct identity_tx *tx, struct identity *row, bool last, bool typing
 static int
 give_up(struct identity_tx *tx, struct identity *row, struct err *e)
 {
-	bool last = tx->gone.last_ms >= row->last_seen_at, typing = false;
-	int r = tx->gone.more || tx->gone.first_ms <= row->first_seen_at ? -EAGAIN : 0;
+	bool last = false, typing = false;
+	int r = tx->gone.more ? -EAGAIN : 0;
 
+	for (size_t i = 0; i < tx->gone.n; i++) {
+		last |= tx->gone.times[i].last_ms == row->last_seen_at;
+		if (tx->gone.times[i].first_ms == row->first_seen_at)
+			r = -EAGAIN;
+	}
 	for (unsigned p = 0; r == 0 && p < IDENTITY_SIGNAL_COUNT; p++)
 		r = prune(tx, row, (enum identity_primitive)p, e);
 	if (r == 0 && row->kd_digraph_simhash[0]) {

@@ -140,8 +140,8 @@ identity_held_assign(struct identity_tx *tx, const char *identity, const char *o
 {
 	struct db_stmt *st = db_query(tx->db, Q_ATTACKER_SET_IDENTITY);
 
-	db_bind_text(st, 1, identity);
-	db_bind_text(st, 2, observation);
+	db_bind_borrowed(st, 1, identity);
+	db_bind_borrowed(st, 2, observation);
 	return db_exec(st, NULL, e);
 }
 
@@ -480,8 +480,8 @@ identity_tx_evidence_drop(struct identity_tx *tx, const char *a, const char *b, 
 	struct db_stmt *st = db_query(tx->db, Q_EVIDENCE_DROP);
 	bool ordered = strcmp(a, b) <= 0;
 
-	db_bind_text(st, 1, ordered ? a : b);
-	db_bind_text(st, 2, ordered ? b : a);
+	db_bind_borrowed(st, 1, ordered ? a : b);
+	db_bind_borrowed(st, 2, ordered ? b : a);
 	return db_exec(st, NULL, e);
 }
 
@@ -492,10 +492,10 @@ identity_tx_evidence(struct identity_tx *tx, const char *a, const char *b, const
 	struct db_stmt *st = db_query(tx->db, Q_EVIDENCE_PUT);
 	bool ordered = strcmp(a, b) <= 0;
 
-	db_bind_text(st, 1, ordered ? a : b);
-	db_bind_text(st, 2, ordered ? b : a);
-	db_bind_text(st, 3, signal);
-	db_bind_text(st, 4, value);
+	db_bind_borrowed(st, 1, ordered ? a : b);
+	db_bind_borrowed(st, 2, ordered ? b : a);
+	db_bind_borrowed(st, 3, signal);
+	db_bind_borrowed(st, 4, value);
 	if (isnan(weight))
 		db_bind_null(st, 5);
 	else

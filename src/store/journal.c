@@ -79,12 +79,12 @@ insert(struct db *db, const struct journal_row *row, struct err *e)
 	struct db_stmt *st = db_query(db, Q_JOURNAL_INSERT);
 
 	db_bind_int(st, 1, row->seq);
-	db_bind_text(st, 2, row->topic);
-	db_bind_text(st, 3, row->family);
-	db_bind_text(st, 4, row->scope);
-	db_bind_text(st, 5, row->type);
+	db_bind_borrowed(st, 2, row->topic);
+	db_bind_borrowed(st, 3, row->family);
+	db_bind_borrowed(st, 4, row->scope);
+	db_bind_borrowed(st, 5, row->type);
 	db_bind_int(st, 6, (int64_t)row->ts_ms);
-	db_bind_text(st, 7, row->payload);
+	db_bind_borrowed(st, 7, row->payload);
 	return db_exec(st, NULL, e);
 }
 

@@ -322,6 +322,13 @@ sqlite_bind_sv(struct db_stmt *st, int at, struct sv text)
 }
 
 static void
+sqlite_bind_borrowed(struct db_stmt *st, int at, struct sv text)
+{
+	note_bind(st, sqlite3_bind_text64(stmt_of(st)->st, at, text.p ? text.p : "", text.n,
+					  SQLITE_STATIC, SQLITE_UTF8));
+}
+
+static void
 sqlite_bind_int(struct db_stmt *st, int at, int64_t value)
 {
 	note_bind(st, sqlite3_bind_int64(stmt_of(st)->st, at, value));
@@ -417,6 +424,7 @@ const struct db_driver db_sqlite = {
 	.begin = sqlite_begin,
 	.cache = sqlite_cache,
 	.bind_sv = sqlite_bind_sv,
+	.bind_borrowed = sqlite_bind_borrowed,
 	.bind_int = sqlite_bind_int,
 	.bind_real = sqlite_bind_real,
 	.bind_null = sqlite_bind_null,

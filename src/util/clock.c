@@ -3,7 +3,6 @@
 #include "util/clock.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <time.h>
 
 static uint64_t
@@ -27,6 +26,14 @@ clock_mono_ms(void)
 	return read_clock(CLOCK_MONOTONIC);
 }
 
+/* printf takes ten times as long, and every row that a viewer is told has several times in it. */
+static void
+put_number(char *dst, size_t digits, unsigned value)
+{
+	for (; digits-- > 0; value /= 10)
+		dst[digits] = (char)('0' + value % 10);
+}
+
 void
 clock_iso(uint64_t unix_ms, char dst[CLOCK_ISO_SIZE])
 {
@@ -37,11 +44,19 @@ clock_iso(uint64_t unix_ms, char dst[CLOCK_ISO_SIZE])
 	if (seconds > 253402300799)
 		seconds = 253402300799;
 	(void)gmtime_r(&seconds, &tm);
-	(void)snprintf(dst, CLOCK_ISO_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
-		       (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
-		       (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,
-		       (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100,
-		       (unsigned)(unix_ms % 1000));
+	put_number(dst, 4, (unsigned)(tm.tm_year + 1900));
+	put_number(dst + 5, 2, (unsigned)(tm.tm_mon + 1));
+	put_number(dst + 8, 2, (unsigned)tm.tm_mday);
+	put_number(dst + 11, 2, (unsigned)tm.tm_hour);
+	put_number(dst + 14, 2, (unsigned)tm.tm_min);
+	put_number(dst + 17, 2, (unsigned)tm.tm_sec);
+	put_number(dst + 20, 3, (unsigned)(unix_ms % 1000));
+	dst[4] = dst[7] = '-';
+	dst[10] = 'T';
+	dst[13] = dst[16] = ':';
+	dst[19] = '.';
+	dst[23] = 'Z';
+	dst[24] = '\0';
 }
 
 /* Exactly `digits` digits from the front. */
