@@ -35,18 +35,6 @@ const struct route router_table[] = {
 };
 const size_t router_count = ARRAY_LEN(router_table);
 
-static int
-hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 int
 router_unescape(struct sv s, bool plus, char *dst, size_t *ret_n)
 {
@@ -56,8 +44,8 @@ router_unescape(struct sv s, bool plus, char *dst, size_t *ret_n)
 		char c = s.p[i];
 
 		if (c == '%') {
-			int hi = s.n - i > 2 ? hex(s.p[i + 1]) : -1;
-			int lo = s.n - i > 2 ? hex(s.p[i + 2]) : -1;
+			int hi = s.n - i > 2 ? sv_hex(s.p[i + 1]) : -1;
+			int lo = s.n - i > 2 ? sv_hex(s.p[i + 2]) : -1;
 
 			if (hi < 0 || lo < 0)
 				return -EBADMSG;

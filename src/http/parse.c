@@ -289,18 +289,6 @@ http_head_parse(struct http_head_parser *ps, struct sv in, size_t *ret_used,
 	return 1;
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* `hex [;extension]`: at most 15 digits, so that it cannot overflow; an extension is read past (RFC
  * 9112, 7.1.1). */
 static int
@@ -309,10 +297,10 @@ read_chunk_size(struct sv line, uint64_t *ret)
 	uint64_t size = 0;
 	size_t i = 0;
 
-	while (i < line.n && hex_digit(line.p[i]) >= 0) {
+	while (i < line.n && sv_hex(line.p[i]) >= 0) {
 		if (i == 15)
 			return -EBADMSG;
-		size = size << 4 | (uint64_t)hex_digit(line.p[i++]);
+		size = size << 4 | (uint64_t)sv_hex(line.p[i++]);
 	}
 	if (i == 0 || (i < line.n && line.p[i] != ';'))
 		return -EBADMSG;

@@ -118,6 +118,18 @@ sv_u64(struct sv s, uint64_t max, uint64_t *ret)
 }
 
 int
+sv_hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+int
 sv_copy(struct sv s, char *dst, size_t dst_size)
 {
 	if (s.n >= dst_size)

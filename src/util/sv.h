@@ -39,6 +39,8 @@ size_t sv_find(struct sv s, char c);
 size_t sv_search(struct sv s, struct sv needle);
 /* Digits only, no sign, at least one, value <= max. 0, or -EBADMSG (not a number), -ERANGE. */
 int sv_u64(struct sv s, uint64_t max, uint64_t *ret);
+/* The value of a hexadecimal digit of either case, or -1. */
+int sv_hex(char c);
 /* Copy with a terminator. 0, -ENOBUFS when it does not fit, -EBADMSG when it holds a NUL. */
 int sv_copy(struct sv s, char *dst, size_t dst_size);
 /* A heap copy with a terminator, or NULL. */
