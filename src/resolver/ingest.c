@@ -158,8 +158,7 @@ static struct attacker_place
 place_of(const struct batch *b, size_t i)
 {
 	const struct sighting *s = b->v[i];
-
-	return (struct attacker_place){
+	struct attacker_place at = {
 		.topology_id = text_or_null(s->topology_id),
 		.decky_id = text_or_null(s->decky_id),
 		.decky = s->decky,
@@ -169,6 +168,9 @@ place_of(const struct batch *b, size_t i)
 		.log_id = b->logs[i].id,
 		.session_id = s->session_id,
 	};
+
+	source_text(s->source, at.source);
+	return at;
 }
 
 /* One kind of thing that a capture can mean; run over all captures of one attacker. */
@@ -201,6 +203,23 @@ pass_end(struct batch *b, struct visitor *who, const struct sighting *s,
 	 const struct attacker_place *at, struct err *e)
 {
 	return s->type == CAPTURE_DISCONNECT ? attacker_session_end(b->db, &who->row, at, e) : 0;
+}
+
+/* Once in a batch for a session that goes on. */
+static int
+pass_seen(struct batch *b, struct visitor *who, const struct sighting *s,
+	  const struct attacker_place *at, struct err *e)
+{
+	size_t next = 0;
+
+	if (s->type == CAPTURE_CONNECT || s->type == CAPTURE_DISCONNECT)
+		return 0;
+	while (b->v[next] != s)
+		next++;
+	for (next++; next < b->n; next++)
+		if (strcmp(b->v[next]->session_id, s->session_id) == 0)
+			return 0;
+	return attacker_session_seen(b->db, &who->row, at, e);
 }
 
 static int
@@ -241,8 +260,8 @@ pass_credential(struct batch *b, struct visitor *who, const struct sighting *s,
 static int
 write_visitor(struct batch *b, size_t k, struct err *e)
 {
-	static pass_fn *const passes[] = {pass_start, pass_command, pass_end, pass_signal,
-					  pass_credential};
+	static pass_fn *const passes[] = {pass_start, pass_command, pass_end,
+					  pass_seen,  pass_signal,  pass_credential};
 	struct visitor *who = &b->visitors[k];
 	struct attacker_place at;
 	size_t last = 0;

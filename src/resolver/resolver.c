@@ -10,6 +10,7 @@
 
 #include "bus/topic.h"
 #include "resolver/batch.h"
+#include "resolver/lives.h"
 #include "resolver/report.h"
 #include "resolver/traffic.h"
 #include "store/log.h"
@@ -77,6 +78,7 @@ struct resolver {
 	bool trimming, grown;
 	struct traffic traffic;
 	struct report *report;
+	struct lives *lives;
 };
 
 static void submit(struct resolver *res);
@@ -279,6 +281,7 @@ on_stored(struct pool_job *job)
 	journal_rows_fini(&res->result.rows);
 	batch_reset(&res->flight);
 	res->flying = false;
+	lives_stored(res->lives);
 	if (res->filling.n > 0)
 		submit(res);
 	watch(res);
@@ -309,6 +312,7 @@ submit(struct resolver *res)
 	res->flight = res->filling;
 	res->filling = empty;
 	res->flying = true;
+	lives_submitted(res->lives);
 	res->job = (struct pool_job){.run = run_store, .done = on_stored, .user = res};
 	if (pool_submit(res->pool, &res->job) < 0)
 		arm(res, &res->retry, RETRY_MS_MIN, on_retry);
@@ -331,6 +335,8 @@ take_message(struct channel *c, struct sv message)
 	if (capture_hello_get(message, &hello) == 0) {
 		if (c == &res->channels[0])
 			report_decoy(res->report, &hello);
+		lives_hello(res->lives, (unsigned)(c - res->channels), hello.source,
+			    res->filling.n > 0, res->flying);
 		return;
 	}
 	if (batch_add(&res->filling, message, loop_unix_ms(res->loop)) < 0) {
@@ -482,6 +488,8 @@ resolver_new(struct loop *l, const struct conf *conf, struct pool *pool, struct 
 	res->message = malloc(MESSAGE_BYTES_MAX);
 	r = res->message ? linker_new(NULL, &res->linker) : -ENOMEM;
 	if (r == 0)
+		r = (res->lives = lives_new(pool, bus, conf->host_name)) ? 0 : -ENOMEM;
+	if (r == 0)
 		r = report_new(l, pool, bus, &res->report);
 	if (r == 0)
 		r = loop_timer_set(l, &res->trim, TRIM_EVERY_MS, on_trim, res);
@@ -513,6 +521,7 @@ resolver_stop(struct resolver *res)
 	loop_timer_clear(&res->tell);
 	loop_timer_clear(&res->trim);
 	report_stop(res->report);
+	lives_stop(res->lives);
 }
 
 void
@@ -531,6 +540,7 @@ resolver_free(struct resolver *res)
 	journal_rows_fini(&res->result.rows);
 	traffic_fini(&res->traffic);
 	report_free(res->report);
+	lives_free(res->lives);
 	linker_free(res->linker);
 	for (size_t k = 0; k < RESOLVER_CHANNELS; k++)
 		if (res->channels[k].fd >= 0)

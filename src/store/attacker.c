@@ -211,6 +211,8 @@ attacker_session_start(struct db *db, const struct attacker *a, const struct att
 	db_bind_text(st, 5, at->decky);
 	db_bind_text(st, 6, at->service);
 	db_bind_int(st, 7, (int64_t)at->ts_ms);
+	db_bind_text(st, 8, at->source);
+	db_bind_int(st, 9, (int64_t)at->ts_ms);
 	r = db_exec(st, &added, e);
 	if (r < 0 || added == 0)
 		return r;
@@ -224,21 +226,52 @@ attacker_session_start(struct db *db, const struct attacker *a, const struct att
 			     e);
 }
 
+int
+attacker_session_seen(struct db *db, const struct attacker *a, const struct attacker_place *at,
+		      struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_SESSION_SEEN);
+
+	db_bind_int(st, 1, (int64_t)at->ts_ms);
+	db_bind_text(st, 2, at->session_id);
+	db_bind_text(st, 3, a->uuid);
+	return db_exec(st, NULL, e);
+}
+
 /* The payload of session.ended from the open session's row, or NULL. */
 static json_t *
-ended_payload(const struct attacker *a, const struct attacker_place *at, struct db_stmt *st)
+ended_payload(const struct attacker *a, const char *session_id, uint64_t at_ms, struct db_stmt *st)
 {
 	uint64_t started = (uint64_t)db_col_int(st, 4);
-	uint64_t ended = at->ts_ms > started ? at->ts_ms : started;
+	uint64_t ended = at_ms > started ? at_ms : started;
 
 	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:s, s:o, s:o, s:f, s:o}", "session_id",
-			 at->session_id, "attacker_uuid", a->uuid, "attacker_ip", a->ip,
-			 "topology_id", json_text_or_null(db_col_text(st, 0)), "decky_id",
+			 session_id, "attacker_uuid", a->uuid, "attacker_ip", a->ip, "topology_id",
+			 json_text_or_null(db_col_text(st, 0)), "decky_id",
 			 json_text_or_null(db_col_text(st, 1)), "decky", db_col_text(st, 2),
 			 "service", db_col_text(st, 3), "started_at", json_time(started),
 			 "ended_at", json_time(ended), "duration_s",
 			 (double)(ended - started) / 1000.0, "commands",
 			 json_stored(db_col_text(st, 5), "[]"));
+}
+
+/* The row and its event; consumes the payload. */
+static int
+end_session(struct db *db, const struct attacker *a, const char *session_id, uint64_t at_ms,
+	    uint64_t now_ms, json_t *own_payload, struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_SESSION_END);
+	int r;
+
+	db_bind_int(st, 1, (int64_t)at_ms);
+	db_bind_text(st, 2, session_id);
+	db_bind_text(st, 3, a->uuid);
+	r = db_exec(st, NULL, e);
+	if (r < 0) {
+		json_decref(own_payload);
+		return r;
+	}
+	return attacker_tell(db, a, BUS_TOPIC_ATTACKER_SESSION_ENDED, now_ms, own_payload, e);
 }
 
 int
@@ -253,23 +286,59 @@ attacker_session_end(struct db *db, const struct attacker *a, const struct attac
 	db_bind_text(st, 2, a->uuid);
 	r = db_step(st, e);
 	if (r > 0) {
-		payload = ended_payload(a, at, st);
+		payload = ended_payload(a, at->session_id, at->ts_ms, st);
 		if (!payload)
 			r = no_memory(e);
 	}
 	db_reset(st);
 	if (r <= 0)
 		return r;
-	st = db_query(db, Q_SESSION_END);
-	db_bind_int(st, 1, (int64_t)at->ts_ms);
-	db_bind_text(st, 2, at->session_id);
-	db_bind_text(st, 3, a->uuid);
-	r = db_exec(st, NULL, e);
-	if (r < 0) {
-		json_decref(payload);
-		return r;
+	return end_session(db, a, at->session_id, at->ts_ms, at->now_ms, payload, e);
+}
+
+struct lost {
+	struct attacker who; /* uuid and ip only */
+	char session_id[ID_UUID_SIZE];
+	uint64_t seen_ms;
+	json_t *payload;
+};
+
+static int
+read_lost(struct db_stmt *st, struct lost *l, struct err *e)
+{
+	uint64_t started = (uint64_t)db_col_int(st, 4), seen = (uint64_t)db_col_int(st, 6);
+
+	*l = (struct lost){.seen_ms = seen > started ? seen : started};
+	if (sv_copy(db_col_sv(st, 7), l->session_id, sizeof(l->session_id)) < 0 ||
+	    sv_copy(db_col_sv(st, 8), l->who.uuid, sizeof(l->who.uuid)) < 0 ||
+	    sv_copy(db_col_sv(st, 9), l->who.ip, sizeof(l->who.ip)) < 0)
+		return err_set(e, -EIO, "a session's row makes no sense");
+	l->payload = ended_payload(&l->who, l->session_id, l->seen_ms, st);
+	return l->payload ? 0 : no_memory(e);
+}
+
+int
+attacker_sessions_lost(struct db *db, const char *channel, const char *source, int max,
+		       uint64_t now_ms, struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_SESSION_LOST);
+	struct lost *list = calloc((size_t)max, sizeof(*list));
+	int n = 0, r = list ? 0 : no_memory(e);
+
+	db_bind_text(st, 1, channel);
+	db_bind_text(st, 2, source);
+	db_bind_int(st, 3, max);
+	while (r >= 0 && n < max && (r = db_step(st, e)) > 0)
+		r = read_lost(st, &list[n++], e);
+	db_reset(st);
+	for (int i = 0; i < n; i++) {
+		if (r >= 0)
+			r = end_session(db, &list[i].who, list[i].session_id, list[i].seen_ms,
+					now_ms, TAKE(list[i].payload), e);
+		json_decref(list[i].payload);
 	}
-	return attacker_tell(db, a, BUS_TOPIC_ATTACKER_SESSION_ENDED, at->now_ms, payload, e);
+	free(list);
+	return r < 0 ? r : n;
 }
 
 /* Keep the first commands of the session for its end. */

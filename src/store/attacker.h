@@ -71,6 +71,7 @@ struct attacker_place {
 	uint64_t now_ms; /* time of the transaction */
 	int64_t log_id;	 /* the log row */
 	const char *session_id;
+	char source[17]; /* hex: the life of the decoy process */
 };
 
 /* Count one event: times, services, deckies. `interaction` as the contract defines it. 0, -ENOMEM.
@@ -81,6 +82,16 @@ int attacker_note(struct attacker *a, const struct attacker_place *at,
  */
 int attacker_session_start(struct db *db, const struct attacker *a, const struct attacker_place *at,
 			   struct err *e) A_NODISCARD;
+/* Something of an open session was seen. 0 or a store failure. */
+int attacker_session_seen(struct db *db, const struct attacker *a, const struct attacker_place *at,
+			  struct err *e) A_NODISCARD;
+/*
+ * End the sessions that died with earlier decoy processes of this channel, now that `source` speaks
+ * on it: each when it was last seen, at most `max` of them. Journals attacker.session.ended. How
+ * many, or a store failure.
+ */
+int attacker_sessions_lost(struct db *db, const char *channel, const char *source, int max,
+			   uint64_t now_ms, struct err *e) A_NODISCARD;
 /* Journals attacker.session.ended; an unknown or ended session is left alone. 0 or a store failure.
  */
 int attacker_session_end(struct db *db, const struct attacker *a, const struct attacker_place *at,

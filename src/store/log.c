@@ -446,6 +446,18 @@ capture_source_get(struct db *db, const char *source, int64_t *ret_no, struct er
 }
 
 int
+capture_source_channel(struct db *db, const char *source, const char *channel, uint64_t now_ms,
+		       struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_CAPTURE_SOURCE_CHANNEL);
+
+	db_bind_text(st, 1, source);
+	db_bind_int(st, 2, (int64_t)now_ms);
+	db_bind_text(st, 3, channel);
+	return db_exec(st, NULL, e);
+}
+
+int
 capture_source_put(struct db *db, const char *source, int64_t no, uint64_t now_ms, struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_CAPTURE_SOURCE_PUT);

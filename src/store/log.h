@@ -66,6 +66,9 @@ int log_trim(struct db *db, uint64_t keep, unsigned most, struct err *e) A_NODIS
  * failure. */
 int capture_source_get(struct db *db, const char *source, int64_t *ret_no,
 		       struct err *e) A_NODISCARD;
+/* The decoy process of that life speaks on this channel now. 0 or a store failure. */
+int capture_source_channel(struct db *db, const char *source, const char *channel, uint64_t now_ms,
+			   struct err *e) A_NODISCARD;
 /* Needs a write transaction; also forgets the oldest above LIMIT_CAPTURE_SOURCES. 0 or a store
  * failure. */
 int capture_source_put(struct db *db, const char *source, int64_t no, uint64_t now_ms,
