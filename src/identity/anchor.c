@@ -79,7 +79,7 @@ gives_way(const struct identity_engine *e, uint32_t ident)
 static int
 mint(struct identity_engine *e, uint32_t row, uint32_t *ret)
 {
-	struct row *r = &e->rows[row];
+	const struct rest *r = &e->rest[row];
 	struct sv parts[3] = {SV("identity"), {(const char *)r->id, sizeof(r->id)}, {NULL, 0}};
 	uint8_t uuid[IDENTITY_ID_BYTES];
 	uint64_t again = 0;
@@ -102,8 +102,8 @@ mint(struct identity_engine *e, uint32_t row, uint32_t *ret)
 	if (table_ident(e, uuid, ret) < 0)
 		return -ENOMEM;
 	e->idents[*ret].anchor = row;
-	r->anchored = *ret;
-	forest_ring_add(e, r->comp, *ret);
+	e->rest[row].anchored = *ret;
+	forest_ring_add(e, e->rows[row].comp, *ret);
 	if (flag(e, *ret, IDENT_NEW) < 0)
 		return -ENOMEM;
 	return change(e, IDENTITY_FORMED, *ret, NONE, row);
@@ -231,15 +231,16 @@ settle_contested(struct identity_engine *e, uint32_t comp)
 		v[i] = (struct cluster){.eldest = NONE, .first = NONE};
 	do {
 		const struct row *k = &e->rows[row];
+		const struct rest *rest = &e->rest[row];
 		struct cluster *c = &v[k->part];
 
-		if (k->anchored != NONE)
-			consider(e, c, k->anchored);
-		if (c->first == NONE || k->seq < e->rows[c->first].seq)
+		if (rest->anchored != NONE)
+			consider(e, c, rest->anchored);
+		if (c->first == NONE || rest->seq < e->rest[c->first].seq)
 			c->first = row;
 		c->size++;
 		c->sum += forest_certainty(k->best);
-		row = k->next;
+		row = rest->next;
 	} while (row != head);
 	for (uint32_t i = 0; r == 0 && i < n; i++)
 		if (v[i].eldest == NONE)
@@ -247,7 +248,7 @@ settle_contested(struct identity_engine *e, uint32_t comp)
 	do {
 		if (r == 0)
 			r = check_row(e, row, v[e->rows[row].part].eldest);
-		row = e->rows[row].next;
+		row = e->rest[row].next;
 	} while (row != head);
 	x = e->comps[comp].identities;
 	do {
@@ -274,12 +275,12 @@ check_all(struct identity_engine *e, uint32_t comp)
 	if (c->flags & COMP_CUT)
 		do {
 			e->rows[row].part = 0;
-			row = e->rows[row].next;
+			row = e->rest[row].next;
 		} while (row != c->head);
 	do {
 		if (check_row(e, row, c->eldest) < 0)
 			return -ENOMEM;
-		row = e->rows[row].next;
+		row = e->rest[row].next;
 	} while (row != c->head);
 	do {
 		if (anchor_suspect(e, x) < 0)
@@ -305,9 +306,9 @@ find_eldest(struct identity_engine *e, uint32_t comp)
 		return anchor_suspect(e, c->eldest);
 	}
 	do {
-		if (e->rows[row].seq < e->rows[first].seq)
+		if (e->rest[row].seq < e->rest[first].seq)
 			first = row;
-		row = e->rows[row].next;
+		row = e->rest[row].next;
 	} while (row != c->head);
 	return mint(e, first, &c->eldest);
 }
@@ -329,7 +330,7 @@ settle_comp(struct identity_engine *e, uint32_t comp)
 		c->eldest = NONE;
 		do {
 			e->rows[row].part = 0;
-			row = e->rows[row].next;
+			row = e->rest[row].next;
 		} while (row != c->head);
 	}
 	if (c->eldest == NONE && find_eldest(e, comp) < 0)
@@ -346,18 +347,18 @@ settle_comp(struct identity_engine *e, uint32_t comp)
 int
 anchor_row_gone(struct identity_engine *e, uint32_t row)
 {
-	uint32_t ident = e->rows[row].anchored, comp = e->rows[row].comp, other, heir = NONE;
+	uint32_t ident = e->rest[row].anchored, comp = e->rows[row].comp, other, heir = NONE;
 
 	if (ident == NONE)
 		return 0;
-	for (other = e->rows[row].next; other != row; other = e->rows[other].next)
-		if (e->rows[other].literal == ident && e->rows[other].anchored == NONE &&
-		    (heir == NONE || e->rows[other].seq < e->rows[heir].seq))
+	for (other = e->rest[row].next; other != row; other = e->rest[other].next)
+		if (e->rows[other].literal == ident && e->rest[other].anchored == NONE &&
+		    (heir == NONE || e->rest[other].seq < e->rest[heir].seq))
 			heir = other;
-	e->rows[row].anchored = NONE;
+	e->rest[row].anchored = NONE;
 	e->idents[ident].anchor = heir;
 	if (heir != NONE) {
-		e->rows[heir].anchored = ident;
+		e->rest[heir].anchored = ident;
 		return 0;
 	}
 	forest_ring_remove(e, comp, ident);
@@ -402,7 +403,7 @@ by_rank(const void *x, const void *y, void *user)
 	if (c != 0 || a->kind != b->kind)
 		return c != 0 ? c : a->kind < b->kind ? -1 : 1;
 	if (a->row != b->row)
-		return e->rows[a->row].seq < e->rows[b->row].seq ? -1 : 1;
+		return e->rest[a->row].seq < e->rest[b->row].seq ? -1 : 1;
 	return a->other == b->other ? 0
 	       : a->other != NONE && b->other != NONE
 		       ? memcmp(e->idents[a->other].uuid, e->idents[b->other].uuid,
@@ -446,9 +447,9 @@ anchor_drain(struct identity_engine *e)
 	}
 	e->touched.n = 0;
 	for (size_t i = 0; i < e->check.n; i++) {
-		struct row *r = &e->rows[e->check.v[i]];
+		const struct row *r = &e->rows[e->check.v[i]];
 
-		r->flags &= (uint8_t)~ROW_CHECK;
+		e->flags[e->check.v[i]] &= (uint8_t)~ROW_CHECK;
 		if (r->alive && !(e->comps[r->comp].flags & COMP_CUT) &&
 		    check_row(e, e->check.v[i], e->comps[r->comp].eldest) < 0)
 			return -ENOMEM;

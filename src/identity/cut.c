@@ -75,7 +75,7 @@ row_at(const struct cut *c, uint32_t x)
 static bool
 id_less(const struct cut *c, uint32_t x, uint32_t y)
 {
-	return memcmp(row_at(c, x)->id, row_at(c, y)->id, IDENTITY_ID_BYTES) < 0;
+	return memcmp(c->e->rest[c->rows[x]].id, c->e->rest[c->rows[y]].id, IDENTITY_ID_BYTES) < 0;
 }
 
 static uint32_t
@@ -212,8 +212,8 @@ place_rows(struct identity_engine *e, uint32_t comp)
 
 	if (r == 0)
 		do {
-			v[n++] = (struct place){e->rows[row].hash, row};
-			row = e->rows[row].next;
+			v[n++] = (struct place){e->hashes[row], row};
+			row = e->rest[row].next;
 		} while (row != k->head);
 	if (n > 1)
 		qsort(v, n, sizeof(*v), by_hash);
@@ -299,7 +299,7 @@ start_group(struct cut *c, uint32_t x)
 	*g = (struct group){.parent = x,
 			    .size = 1,
 			    .first = {NONE, NONE},
-			    .decided = r->flags & ROW_DECIDED ? x : NONE,
+			    .decided = c->e->flags[c->rows[x]] & ROW_DECIDED ? x : NONE,
 			    .next_decided = NONE};
 	for (unsigned s = 0; s < 2; s++) {
 		if (r->n[s] == 0)

@@ -119,12 +119,12 @@ decide_row(struct identity_engine *e, uint32_t row)
 	struct row *r = &e->rows[row];
 	bool found;
 
-	if (e->ndecided == 0 || (r->flags & ROW_DECIDED))
+	if (e->ndecided == 0 || (e->flags[row] & ROW_DECIDED))
 		return;
-	(void)lookup(e, r->id, &found);
+	(void)lookup(e, e->rest[row].id, &found);
 	if (!found)
 		return;
-	r->flags |= ROW_DECIDED;
+	e->flags[row] |= ROW_DECIDED;
 	if (r->comp != NONE)
 		e->comps[r->comp].decided++;
 	e->musts_stale = true;
@@ -134,8 +134,8 @@ bool
 decide_apart(const struct identity_engine *e, uint32_t a, uint32_t b)
 {
 	bool found_a, found_b;
-	const struct decided_row *x = &e->decided[lookup(e, e->rows[a].id, &found_a)];
-	const struct decided_row *y = &e->decided[lookup(e, e->rows[b].id, &found_b)];
+	const struct decided_row *x = &e->decided[lookup(e, e->rest[a].id, &found_a)];
+	const struct decided_row *y = &e->decided[lookup(e, e->rest[b].id, &found_b)];
 	uint32_t i, k;
 
 	if (!found_a || !found_b)

@@ -46,7 +46,10 @@ identity_engine_free(struct identity_engine *e)
 		posting_fini(&e->values[i]);
 	free_lists(e);
 	decide_fini(e);
-	free(e->rows);
+	free(e->row_memory);
+	free(e->rest);
+	free(e->hashes);
+	free(e->flags);
 	free(e->values);
 	free(e->comps);
 	free(e->idents);
@@ -348,10 +351,10 @@ identity_engine_restore(struct identity_engine *e, const uint8_t uuid[IDENTITY_I
 		return -ENOMEM;
 	}
 	*ret_identity = i;
-	if (anchor == NONE || e->rows[anchor].anchored != NONE)
+	if (anchor == NONE || e->rest[anchor].anchored != NONE)
 		return 0;
 	e->idents[i].anchor = anchor;
-	e->rows[anchor].anchored = i;
+	e->rest[anchor].anchored = i;
 	e->rows[anchor].literal = i;
 	forest_ring_add(e, e->rows[anchor].comp, i);
 	return 0;
@@ -402,9 +405,9 @@ identity_engine_restore_row(struct identity_engine *e, uint32_t row, uint32_t id
 	struct ident *i = &e->idents[identity];
 
 	e->rows[row].literal = identity;
-	if (i->anchor == NONE && e->rows[row].anchored == NONE) {
+	if (i->anchor == NONE && e->rest[row].anchored == NONE) {
 		i->anchor = row;
-		e->rows[row].anchored = identity;
+		e->rest[row].anchored = identity;
 		forest_ring_add(e, e->rows[row].comp, identity);
 	}
 }
@@ -440,7 +443,7 @@ identity_engine_find_identity(const struct identity_engine *e,
 const uint8_t *
 identity_engine_row_id(const struct identity_engine *e, uint32_t row)
 {
-	return e->rows[row].id;
+	return e->rest[row].id;
 }
 
 uint32_t
@@ -510,7 +513,8 @@ identity_engine_stats(const struct identity_engine *e, struct identity_stats *re
 		.identities = e->nidents,
 		.scores = e->scores,
 		.levels = e->levels,
-		.bytes = e->crows * (sizeof(*e->rows) + sizeof(*e->marks)) +
+		.bytes = e->crows * (sizeof(*e->rows) + sizeof(*e->rest) + sizeof(*e->hashes) +
+				     sizeof(*e->flags) + sizeof(*e->marks)) +
 			 e->cvalues * sizeof(*e->values) + e->ccomps * sizeof(*e->comps) +
 			 e->cidents * sizeof(*e->idents),
 	};

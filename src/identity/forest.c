@@ -35,9 +35,9 @@ forest_touch(struct identity_engine *e, uint32_t comp)
 int
 forest_check_row(struct identity_engine *e, uint32_t row)
 {
-	if (e->rows[row].flags & ROW_CHECK)
+	if (e->flags[row] & ROW_CHECK)
 		return 0;
-	e->rows[row].flags |= ROW_CHECK;
+	e->flags[row] |= ROW_CHECK;
 	return list_push(&e->check, row);
 }
 
@@ -47,28 +47,28 @@ static void
 row_ring_add(struct identity_engine *e, uint32_t comp, uint32_t row)
 {
 	struct comp *c = &e->comps[comp];
-	struct row *r = &e->rows[row];
+	struct rest *r = &e->rest[row];
 
 	if (c->head == NONE) {
 		c->head = r->next = r->prev = row;
 		return;
 	}
 	r->next = c->head;
-	r->prev = e->rows[c->head].prev;
-	e->rows[r->prev].next = row;
-	e->rows[c->head].prev = row;
+	r->prev = e->rest[c->head].prev;
+	e->rest[r->prev].next = row;
+	e->rest[c->head].prev = row;
 }
 
 static void
 row_ring_remove(struct identity_engine *e, uint32_t comp, uint32_t row)
 {
 	struct comp *c = &e->comps[comp];
-	struct row *r = &e->rows[row];
+	struct rest *r = &e->rest[row];
 
 	if (c->head == row)
 		c->head = r->next == row ? NONE : r->next;
-	e->rows[r->prev].next = r->next;
-	e->rows[r->next].prev = r->prev;
+	e->rest[r->prev].next = r->next;
+	e->rest[r->next].prev = r->prev;
 }
 
 void
@@ -132,9 +132,9 @@ enter(struct identity_engine *e, uint32_t comp, uint32_t row)
 	r->comp = comp;
 	c->size++;
 	c->sum += certainty_of(r);
-	c->decided += (r->flags & ROW_DECIDED) != 0;
-	if (r->anchored != NONE)
-		forest_ring_add(e, comp, r->anchored);
+	c->decided += (e->flags[row] & ROW_DECIDED) != 0;
+	if (e->rest[row].anchored != NONE)
+		forest_ring_add(e, comp, e->rest[row].anchored);
 	stack_enter(e, row);
 }
 
@@ -148,9 +148,9 @@ leave(struct identity_engine *e, uint32_t row)
 	stack_leave(e, row);
 	c->size--;
 	c->sum -= certainty_of(r);
-	c->decided -= (r->flags & ROW_DECIDED) != 0;
-	if (r->anchored != NONE) {
-		forest_ring_remove(e, r->comp, r->anchored);
+	c->decided -= (e->flags[row] & ROW_DECIDED) != 0;
+	if (e->rest[row].anchored != NONE) {
+		forest_ring_remove(e, r->comp, e->rest[row].anchored);
 		c->flags |= COMP_LOST;
 		c->eldest = NONE;
 	}
@@ -217,13 +217,13 @@ join(struct identity_engine *e, uint32_t a, uint32_t b)
 	row = from->head;
 	do {
 		e->rows[row].comp = a;
-		row = e->rows[row].next;
+		row = e->rest[row].next;
 	} while (row != from->head);
-	last = e->rows[from->head].prev;
-	e->rows[last].next = into->head;
-	e->rows[from->head].prev = e->rows[into->head].prev;
-	e->rows[e->rows[into->head].prev].next = from->head;
-	e->rows[into->head].prev = last;
+	last = e->rest[from->head].prev;
+	e->rest[last].next = into->head;
+	e->rest[from->head].prev = e->rest[into->head].prev;
+	e->rest[e->rest[into->head].prev].next = from->head;
+	e->rest[into->head].prev = last;
 	if (from->identities != NONE && join_identities(e, into, from) < 0)
 		return -ENOMEM;
 	stack_join(into, from);

@@ -169,31 +169,44 @@ settle_shares(struct identity_engine *e, unsigned class)
 
 /* -- the estimate -- */
 
-/* One class over all pairs of the sample: estimate and weight. False: nothing to compare. */
-static bool
-testify(const struct identity_engine *e, const struct value *v, unsigned class, double term[2])
+/* The rows of the sample that have something of the class; their number. */
+static uint32_t
+called(const struct identity_engine *e, const struct value *v, unsigned class, struct view *ret)
 {
-	uint32_t n;
+	uint32_t n, k = 0;
 	const uint32_t *sample = posting_sample(v, &n);
-	double sum[2] = {0, 0}, square[2] = {0, 0}, all, cap = evidence_cap, worth;
-	unsigned pairs = n * (n - 1) / 2;
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct row *x = &e->rows[sample[i]];
 
 		if (class == KEYSTROKE ? !x->has_keystroke : x->n[class] == 0)
 			continue;
-		for (uint32_t k = 0; k < i; k++) {
-			const struct row *y = &e->rows[sample[k]];
+		ret[k] = (struct view){.row = x, .v = row_values(x, class)};
+		if (class <= SSH)
+			ret[k].share = level_share(&e->values[*ret[k].v]);
+		k++;
+	}
+	return k;
+}
+
+/* One class over all pairs of the sample: estimate and weight. False: nothing to compare. */
+static bool
+testify(const struct identity_engine *e, const struct value *v, unsigned class, double term[2])
+{
+	A_UNINIT struct view of[SAMPLE_MAX];
+	uint32_t n = v->n < SAMPLE_MAX ? v->n : SAMPLE_MAX, k = called(e, v, class, of);
+	double sum[2] = {0, 0}, square[2] = {0, 0}, all, cap = evidence_cap, worth;
+	unsigned pairs = n * (n - 1) / 2;
+
+	for (uint32_t i = 1; i < k; i++) {
+		for (uint32_t j = 0; j < i; j++) {
 			double u = evidence[class].chance, d;
-			int g = score_agree(e, class, x, y);
+			int g = score_agree(e, class, &of[i], &of[j]);
 
 			if (g < 0)
 				continue;
 			if (class <= SSH)
-				u = (level_share(&e->values[row_values(x, class)[0]]) +
-				     level_share(&e->values[row_values(y, class)[0]])) /
-				    2;
+				u = (of[i].share + of[j].share) / 2;
 			d = evidence[class].same - u;
 			if (d <= 0)
 				continue;
@@ -221,6 +234,13 @@ estimate(struct identity_engine *e, const struct value *v, double terms[TERMS_MA
 {
 	uint8_t n = 0;
 
+	uint32_t k;
+	const uint32_t *sample = posting_sample(v, &k);
+
+	for (uint32_t i = 0; i < k; i++)
+		__builtin_prefetch(&e->rows[sample[i]]);
+	for (uint32_t i = 0; i < k; i++)
+		__builtin_prefetch(e->rows[sample[i]].values);
 	e->levels++;
 	for (const uint8_t *c = witnesses[v->class]; *c != END; c++)
 		if (testify(e, v, *c, terms[n]))
@@ -352,6 +372,10 @@ settle(struct identity_engine *e, struct list32 *queue,
 	for (size_t i = 0; i < queue->n; i++) {
 		uint32_t v = queue->v[i];
 
+		if (i + 4 < queue->n)
+			__builtin_prefetch(&e->values[queue->v[i + 4]]);
+		if (i + 2 < queue->n)
+			posting_fetch(&e->values[queue->v[i + 2]]);
 		e->values[v].flags &= (uint8_t)~VALUE_QUEUED;
 		if (e->values[v].n > 0 && fn(e, v) < 0)
 			return -ENOMEM;

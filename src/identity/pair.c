@@ -20,10 +20,9 @@ pair_generates(const struct value *v)
 int
 pair_row_dirty(struct identity_engine *e, uint32_t row, bool full)
 {
-	struct row *r = &e->rows[row];
-	bool listed = (r->flags & ROW_PENDING) != 0;
+	bool listed = (e->flags[row] & ROW_PENDING) != 0;
 
-	r->flags |= full ? ROW_FULL | ROW_PENDING | ROW_AHEAD : ROW_PENDING;
+	e->flags[row] |= full ? ROW_FULL | ROW_PENDING | ROW_AHEAD : ROW_PENDING;
 	return listed ? 0 : list_push(&e->dirty, row);
 }
 
@@ -83,39 +82,47 @@ pair_refresh(struct identity_engine *e, uint32_t b)
 	return 0;
 }
 
+/* Rows to compare lie anywhere in memory: those that come soon are asked for in time. */
+static void
+fetch_row(const struct identity_engine *e, uint32_t row)
+{
+	__builtin_prefetch(&e->rows[row]);
+}
+
+static void
+fetch_lists(const struct identity_engine *e, uint32_t row)
+{
+	__builtin_prefetch(e->rows[row].values);
+	__builtin_prefetch(e->rows[row].halves);
+}
+
+static void
+fetch_ahead(const struct identity_engine *e, size_t at)
+{
+	const struct list32 *l = &e->seen;
+
+	for (size_t i = 0; at == 0 && i < 4 && i < l->n; i++)
+		fetch_lists(e, l->v[i]);
+	if (at + 8 < l->n)
+		fetch_row(e, l->v[at + 8]);
+	if (at + 4 < l->n)
+		fetch_lists(e, l->v[at + 4]);
+}
+
 /* Everybody else among these rows but those with these flags. */
 static int
 see(struct identity_engine *e, uint32_t row, const uint32_t *v, uint32_t n, uint32_t mark,
     unsigned but)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		if (v[i] == row || e->marks[v[i]] == mark || (e->rows[v[i]].flags & but))
+		if (v[i] == row || e->marks[v[i]] == mark || (e->flags[v[i]] & but))
 			continue;
 		e->marks[v[i]] = mark;
+		fetch_row(e, v[i]);
 		if (list_push(&e->seen, v[i]) < 0)
 			return -ENOMEM;
 	}
 	return 0;
-}
-
-/* Rows to compare lie anywhere in memory: those that come soon are asked for in time. */
-static void
-fetch_ahead(const struct identity_engine *e, uint32_t row, size_t at)
-{
-	const struct list32 *l = &e->seen;
-
-	if (at + 8 < l->n) {
-		const char *r = (const char *)&e->rows[l->v[at + 8]];
-
-		__builtin_prefetch(r);
-		__builtin_prefetch(r + sizeof(struct row) - 1);
-	}
-	if (at + 4 < l->n) {
-		__builtin_prefetch(e->rows[l->v[at + 4]].values);
-		__builtin_prefetch(e->rows[l->v[at + 4]].halves);
-		__builtin_prefetch(done_slot(e, row < l->v[at + 4] ? row : l->v[at + 4],
-					     row < l->v[at + 4] ? l->v[at + 4] : row));
-	}
 }
 
 /* Whether the other row has one of these values, whose levels changed. */
@@ -149,6 +156,10 @@ refresh_row(struct identity_engine *e, uint32_t row, bool full)
 	unsigned but = full ? 0 : ROW_FULL, later = full ? ROW_AHEAD : ROW_FULL | ROW_PENDING;
 
 	e->seen.n = 0;
+	for (unsigned i = 0; i < k; i++)
+		__builtin_prefetch(&e->values[r->values[i]]);
+	for (unsigned i = 0; i < k; i++)
+		posting_fetch(&e->values[r->values[i]]);
 	for (unsigned i = 0; i < k; i++) {
 		const struct value *v = &e->values[r->values[i]];
 		const uint32_t *rep;
@@ -175,7 +186,7 @@ refresh_row(struct identity_engine *e, uint32_t row, bool full)
 	}
 	score_sweep(e, row, &e->sweep);
 	for (size_t i = 0; i < e->seen.n; i++) {
-		fetch_ahead(e, row, i);
+		fetch_ahead(e, i);
 		if ((full || (concerned(e, news, nnews, e->seen.v[i]) &&
 			      !was_done(e, row, e->seen.v[i]))) &&
 		    pair_refresh(e, e->seen.v[i]) < 0)
@@ -190,13 +201,17 @@ refresh_value(struct identity_engine *e, const struct value *v)
 {
 	const uint32_t *rows = posting_rows(v);
 
+	for (uint32_t i = 0; i < v->n; i++)
+		fetch_row(e, rows[i]);
+	for (uint32_t i = 0; i < v->n; i++)
+		fetch_lists(e, rows[i]);
 	for (uint32_t i = 1; i < v->n; i++) {
-		if (e->rows[rows[i]].flags & ROW_FULL)
+		if (e->flags[rows[i]] & ROW_FULL)
 			continue;
 		score_sweep(e, rows[i], &e->sweep);
 		for (uint32_t k = 0; k < i; k++)
-			if (!(e->rows[rows[k]].flags & ROW_FULL) &&
-			    !was_done(e, rows[i], rows[k]) && pair_refresh(e, rows[k]) < 0)
+			if (!(e->flags[rows[k]] & ROW_FULL) && !was_done(e, rows[i], rows[k]) &&
+			    pair_refresh(e, rows[k]) < 0)
 				return -ENOMEM;
 	}
 	return 0;
@@ -212,25 +227,26 @@ run_job(struct identity_engine *e, const struct job *j)
 	const struct value *v = &e->values[j->value];
 	const struct row *r = &e->rows[j->row];
 	uint32_t mark = table_new_mark(e);
+	bool rep = posting_in_rep(v, j->row);
 
-	if (!r->alive || (r->flags & ROW_FULL))
+	if (!r->alive || (e->flags[j->row] & ROW_FULL))
 		return 0;
 	e->seen.n = 0;
-	if (posting_in_rep(v, j->row)) {
+	if (rep) {
 		if (see(e, j->row, posting_rows(v), v->n, mark, ROW_FULL) < 0)
 			return -ENOMEM;
 	} else {
 		for (uint32_t i = 0; i < r->nhalves; i++)
 			if ((r->halves[i].flags & HALF_THEIRS) &&
-			    concerned(e, &j->value, 1, r->halves[i].other) &&
 			    see(e, j->row, &r->halves[i].other, 1, mark, ROW_FULL) < 0)
 				return -ENOMEM;
 	}
 	if (e->seen.n > 0)
 		score_sweep(e, j->row, &e->sweep);
 	for (size_t i = 0; i < e->seen.n; i++) {
-		fetch_ahead(e, j->row, i);
-		if (!was_done(e, j->row, e->seen.v[i]) && pair_refresh(e, e->seen.v[i]) < 0)
+		fetch_ahead(e, i);
+		if ((rep || concerned(e, &j->value, 1, e->seen.v[i])) &&
+		    !was_done(e, j->row, e->seen.v[i]) && pair_refresh(e, e->seen.v[i]) < 0)
 			return -ENOMEM;
 	}
 	return 0;
@@ -257,16 +273,18 @@ pair_drain(struct identity_engine *e)
 	}
 	for (size_t i = 0; i < e->dirty.n; i++) {
 		uint32_t row = e->dirty.v[i];
-		struct row *r = &e->rows[row];
-
-		if (!(r->flags & ROW_PENDING))
+		if (i + 2 < e->dirty.n)
+			fetch_row(e, e->dirty.v[i + 2]);
+		if (i + 1 < e->dirty.n)
+			fetch_lists(e, e->dirty.v[i + 1]);
+		if (!(e->flags[row] & ROW_PENDING))
 			continue;
-		r->flags &= (uint8_t) ~(ROW_PENDING | ROW_AHEAD);
-		if (r->alive && refresh_row(e, row, r->flags & ROW_FULL) < 0)
+		e->flags[row] &= (uint8_t) ~(ROW_PENDING | ROW_AHEAD);
+		if (e->rows[row].alive && refresh_row(e, row, e->flags[row] & ROW_FULL) < 0)
 			return -ENOMEM;
 	}
 	for (size_t i = 0; i < e->dirty.n; i++)
-		e->rows[e->dirty.v[i]].flags &= (uint8_t)~ROW_FULL;
+		e->flags[e->dirty.v[i]] &= (uint8_t)~ROW_FULL;
 	e->dirty.n = 0;
 	for (size_t i = 0; i < e->news.n; i++)
 		e->values[e->news.v[i]].flags &= (uint8_t)~VALUE_NEWS;

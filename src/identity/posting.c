@@ -26,6 +26,15 @@ posting_sample(const struct value *v, uint32_t *ret_n)
 	return v->n <= SHORT_MAX ? posting_rows(v) : v->big->sample;
 }
 
+void
+posting_fetch(const struct value *v)
+{
+	if (v->n > SHORT_MAX)
+		__builtin_prefetch(v->big->rep);
+	else if (v->n > 2)
+		__builtin_prefetch(v->rows);
+}
+
 static bool
 among(const uint32_t *v, uint32_t n, uint32_t row)
 {
@@ -87,9 +96,9 @@ static uint32_t
 push_rep(struct identity_engine *e, struct big *b, uint32_t n, uint32_t row)
 {
 	uint32_t out = n == REP_MAX ? b->rep[REP_MAX - 1] : NONE, at = n;
-	uint64_t hash = e->rows[row].hash;
+	uint64_t hash = e->hashes[row];
 
-	while (at > 0 && e->rows[b->rep[at - 1]].hash > hash)
+	while (at > 0 && e->hashes[b->rep[at - 1]] > hash)
 		at--;
 	if (at == REP_MAX)
 		return row;
@@ -136,7 +145,7 @@ grow_big(struct identity_engine *e, uint32_t v)
 	for (uint32_t i = 0; i < SHORT_MAX; i++) {
 		uint32_t row = b->rows[i];
 
-		(void)push_sample(b, i, row, identity_mix(e->rows[row].hash, value->key));
+		(void)push_sample(b, i, row, identity_mix(e->hashes[row], value->key));
 		*place_of(e, v, row) = i;
 	}
 	free(value->rows);
@@ -156,7 +165,7 @@ shrink_big(struct identity_engine *e, struct value *value)
 	for (uint32_t i = 0; i < SHORT_MAX; i++) {
 		uint32_t row = b->rows[i], at = i;
 
-		for (; at > 0 && e->rows[rows[at - 1]].hash > e->rows[row].hash; at--)
+		for (; at > 0 && e->hashes[rows[at - 1]] > e->hashes[row]; at--)
 			rows[at] = rows[at - 1];
 		rows[at] = row;
 	}
@@ -182,7 +191,7 @@ add_short(struct identity_engine *e, uint32_t v, uint32_t row)
 		value->rows = rows;
 	}
 	rows = n < 2 ? value->one : value->rows;
-	for (; at > 0 && e->rows[rows[at - 1]].hash > e->rows[row].hash; at--)
+	for (; at > 0 && e->hashes[rows[at - 1]] > e->hashes[row]; at--)
 		rows[at] = rows[at - 1];
 	rows[at] = row;
 	value->n++;
@@ -212,7 +221,7 @@ add_big(struct identity_engine *e, uint32_t v, uint32_t row)
 	b->rows[value->n] = row;
 	*place_of(e, v, row) = value->n;
 	value->n++;
-	if (push_sample(b, SAMPLE_MAX, row, identity_mix(e->rows[row].hash, value->key)))
+	if (push_sample(b, SAMPLE_MAX, row, identity_mix(e->hashes[row], value->key)))
 		b->settled = false;
 	out = push_rep(e, b, REP_MAX, row);
 	return out == row ? 0 : pair_job(e, v, out);
@@ -235,12 +244,12 @@ refill_rep(struct identity_engine *e, uint32_t v, uint32_t gone)
 
 	while (b->rep[at] != gone)
 		at++;
-	last = e->rows[b->rep[REP_MAX - 1]].hash;
+	last = e->hashes[b->rep[REP_MAX - 1]];
 	memmove(&b->rep[at], &b->rep[at + 1], (REP_MAX - 1 - at) * sizeof(b->rep[0]));
 	for (uint32_t i = 0; i < value->n; i++) {
-		uint64_t hash = e->rows[b->rows[i]].hash;
+		uint64_t hash = e->hashes[b->rows[i]];
 
-		if (hash > last && (best == NONE || hash < e->rows[best].hash))
+		if (hash > last && (best == NONE || hash < e->hashes[best]))
 			best = b->rows[i];
 	}
 	b->rep[REP_MAX - 1] = best;
@@ -259,7 +268,7 @@ refill_sample(struct identity_engine *e, struct value *value, uint32_t gone)
 	memmove(&b->sample[at], &b->sample[at + 1], (SAMPLE_MAX - 1 - at) * sizeof(b->sample[0]));
 	memmove(&b->mix[at], &b->mix[at + 1], (SAMPLE_MAX - 1 - at) * sizeof(b->mix[0]));
 	for (uint32_t i = 0; i < value->n; i++) {
-		uint64_t m = identity_mix(e->rows[b->rows[i]].hash, value->key);
+		uint64_t m = identity_mix(e->hashes[b->rows[i]], value->key);
 
 		if (m > last && (best == NONE || m < mix)) {
 			best = b->rows[i];

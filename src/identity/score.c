@@ -47,27 +47,6 @@ note_shared(const struct identity_engine *e, struct shared *s, uint32_t value)
 		s->rare++;
 }
 
-static void
-share(const struct identity_engine *e, unsigned class, const struct row *a, const struct row *b,
-      struct shared *ret)
-{
-	const uint32_t *x = row_values(a, class), *y = row_values(b, class);
-	unsigned n = a->n[class], m = b->n[class], i = 0, k = 0;
-
-	*ret = (struct shared){.best = NONE, .best_good = NONE};
-	while (i < n && k < m) {
-		if (x[i] == y[k]) {
-			note_shared(e, ret, x[i]);
-			i++;
-			k++;
-		} else if (x[i] < y[k]) {
-			i++;
-		} else {
-			k++;
-		}
-	}
-}
-
 static unsigned
 slot_of(uint32_t value)
 {
@@ -134,28 +113,35 @@ plain(const struct row *a, const struct row *b)
 }
 
 int
-score_agree(const struct identity_engine *e, unsigned class, const struct row *a,
-	    const struct row *b)
+score_agree(const struct identity_engine *e, unsigned class, const struct view *a,
+	    const struct view *b)
 {
-	struct shared s;
-	unsigned own = class == COMMAND;
+	const uint32_t *x = a->v, *y = b->v, *xend = x + a->row->n[class],
+		       *yend = y + b->row->n[class];
+	unsigned own = class == COMMAND, rare = 0;
 
 	if (class == KEYSTROKE)
-		return a->has_keystroke && b->has_keystroke
-			       ? __builtin_popcountll(a->keystroke ^ b->keystroke) <= TYPING_NEAR
-			       : -1;
-	if (a->n[class] == 0 || b->n[class] == 0)
-		return -1;
+		return __builtin_popcountll(a->row->keystroke ^ b->row->keystroke) <= TYPING_NEAR;
 	if (class <= SSH)
-		return row_values(a, class)[0] == row_values(b, class)[0];
-	share(e, class, a, b, &s);
+		return *x == *y;
+	while (x < xend && y < yend) {
+		uint32_t p = *x, q = *y;
+
+		if (p == q) {
+			if (!is_token(class) || (e->values[p].flags & VALUE_GOOD))
+				return 1;
+			rare += (e->values[p].flags & VALUE_RARE) != 0;
+		}
+		x += p <= q;
+		y += q <= p;
+	}
 	if (!is_token(class))
-		return s.n > 0;
-	if (s.good > 0 || s.rare >= RARE_ENOUGH)
-		return 1;
-	if (a->own[own] && b->own[own])
 		return 0;
-	return class == CREDENTIAL && plain(a, b) ? 0 : -1;
+	if (rare >= RARE_ENOUGH)
+		return 1;
+	if (a->row->own[own] && b->row->own[own])
+		return 0;
+	return class == CREDENTIAL && plain(a->row, b->row) ? 0 : -1;
 }
 
 /* A pair while its score is found. */

@@ -96,7 +96,7 @@ vote(const struct identity_engine *e, uint32_t head, unsigned slot)
 			best = v;
 		if (v != NONE)
 			lead = v == best ? lead + 1 : lead - 1;
-		row = e->rows[row].next;
+		row = e->rest[row].next;
 	} while (row != head);
 	return best;
 }
@@ -114,7 +114,7 @@ recount(struct identity_engine *e, uint32_t comp)
 	}
 	do {
 		stack_enter(e, row);
-		row = e->rows[row].next;
+		row = e->rest[row].next;
 	} while (row != c->head);
 }
 

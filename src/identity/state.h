@@ -87,21 +87,27 @@ enum {
 	ROW_AHEAD = 16, /* both FULL and PENDING */
 };
 
+/* What comparing needs of a row, in one line of the cache; its flags are in e->flags. */
 struct row {
-	uint8_t id[IDENTITY_ID_BYTES];
-	uint64_t hash, keystroke;
+	uint64_t keystroke;
 	uint32_t *values;    /* by class, ascending; then the place in each big value's table */
 	struct half *halves; /* those of the spanning forest first */
 	uint32_t nhalves, chalves, ntree;
 	uint32_t comp, part; /* component; group within a contested one */
-	uint32_t next, prev; /* ring of the component */
-	uint32_t literal, anchored;
-	uint32_t seq;  /* order of arrival */
+	uint32_t literal;
 	uint16_t best; /* strongest link */
 	uint8_t n[CLASSES];
 	uint8_t own[2]; /* good tokens: credentials, commands */
-	uint8_t flags;
 	bool alive, has_keystroke;
+};
+_Static_assert(sizeof(struct row) == 64, "a row is one line");
+
+/* What else there is of it. */
+struct rest {
+	uint8_t id[IDENTITY_ID_BYTES];
+	uint32_t next, prev; /* ring of the component */
+	uint32_t anchored;
+	uint32_t seq; /* order of arrival */
 };
 
 enum {
@@ -184,7 +190,13 @@ struct done {
 struct identity_engine {
 	struct identity_secret secret;
 	bool failed;
+	/* by row */
 	struct row *rows;
+	char *row_memory; /* what of it is to be freed */
+	struct rest *rest;
+	uint64_t *hashes;
+	uint8_t *flags;
+	uint32_t *marks;
 	size_t nrows, crows, live_rows;
 	struct value *values;
 	size_t nvalues, cvalues, live_values;
@@ -217,8 +229,6 @@ struct identity_engine {
 	bool yielding;	  /* some identity yields to a younger one */
 
 	/* scratch */
-	uint32_t *marks; /* a row */
-	size_t cmarks;
 	uint32_t mark;
 	struct list32 seen, walk[2], group;
 	struct sweep sweep;
@@ -286,6 +296,8 @@ const uint32_t *posting_rows(const struct value *v);
 const uint32_t *posting_rep(const struct value *v, uint32_t *ret_n);
 /* The sample in the order of the estimate: *ret_n of them. */
 const uint32_t *posting_sample(const struct value *v, uint32_t *ret_n);
+/* The representatives are going to be wanted. */
+void posting_fetch(const struct value *v);
 bool posting_in_rep(const struct value *v, uint32_t row);
 bool posting_in_sample(const struct value *v, uint32_t row);
 void posting_fini(struct value *v);
@@ -303,8 +315,13 @@ double level_share(const struct value *v);
 
 /* -- score.c -- */
 /* Classes whose agreement may tell of the hands. -1: not comparable, else whether they agree. */
-int score_agree(const struct identity_engine *e, unsigned class, const struct row *a,
-		const struct row *b);
+struct view {
+	const struct row *row;
+	const uint32_t *v; /* its values of the class */
+	double share;	   /* stack: of the one value */
+};
+int score_agree(const struct identity_engine *e, unsigned class, const struct view *a,
+		const struct view *b);
 struct score {
 	double bits;
 	bool hands;

@@ -6,23 +6,50 @@
 
 #define INDEX_MIN 64
 
+static size_t
+more(size_t cap)
+{
+	return cap < 16 ? 16 : cap + cap / 2;
+}
+
 int
 table_grow(void **v, size_t *cap, size_t need, size_t item)
 {
-	size_t more = *cap < 16 ? 16 : *cap + *cap / 2;
+	size_t n = more(*cap);
 	void *p;
 
 	if (need <= *cap)
 		return 0;
-	if (more < need)
-		more = need;
-	if (more > SIZE_MAX / item)
+	if (n < need)
+		n = need;
+	if (n > SIZE_MAX / item)
 		return -ENOMEM;
-	p = realloc(*v, more * item);
+	p = realloc(*v, n * item);
 	if (!p)
 		return -ENOMEM;
 	*v = p;
-	*cap = more;
+	*cap = n;
+	return 0;
+}
+
+/* To exactly `cap` rows, each of them in one line of the cache. */
+static int
+grow_lines(struct identity_engine *e, size_t cap)
+{
+	size_t was = (size_t)((char *)e->rows - e->row_memory), at;
+	char *p;
+
+	if (cap > SIZE_MAX / sizeof(*e->rows) - 1)
+		return -ENOMEM;
+	p = realloc(e->row_memory, (cap + 1) * sizeof(*e->rows));
+	if (!p)
+		return -ENOMEM;
+	at = -(uintptr_t)p % sizeof(*e->rows);
+	if (at != was)
+		memmove(p + at, p + was, e->crows * sizeof(*e->rows));
+	e->row_memory = p;
+	e->rows = (struct row *)(void *)(p + at);
+	e->crows = cap;
 	return 0;
 }
 
@@ -52,7 +79,7 @@ id_hash(const uint8_t *id)
 static uint64_t
 row_hash(const struct identity_engine *e, uint32_t number)
 {
-	return id_hash(e->rows[number].id);
+	return id_hash(e->rest[number].id);
 }
 
 static uint64_t
@@ -174,32 +201,39 @@ table_find_row(const struct identity_engine *e, const uint8_t *id)
 	const struct index *x = &e->row_index;
 
 	for (size_t i = id_hash(id) & x->mask; x->slots && x->slots[i]; i = (i + 1) & x->mask)
-		if (memcmp(e->rows[x->slots[i] - 1].id, id, IDENTITY_ID_BYTES) == 0)
+		if (memcmp(e->rest[x->slots[i] - 1].id, id, IDENTITY_ID_BYTES) == 0)
 			return x->slots[i] - 1;
 	return NONE;
+}
+
+static int
+grow_rows(struct identity_engine *e, size_t cap)
+{
+	size_t caps[4] = {e->crows, e->crows, e->crows, e->crows};
+
+	if (table_grow((void **)&e->rest, &caps[0], cap, sizeof(*e->rest)) < 0 ||
+	    table_grow((void **)&e->hashes, &caps[1], cap, sizeof(*e->hashes)) < 0 ||
+	    table_grow((void **)&e->flags, &caps[2], cap, sizeof(*e->flags)) < 0 ||
+	    table_grow((void **)&e->marks, &caps[3], cap, sizeof(*e->marks)) < 0)
+		return -ENOMEM;
+	memset(e->marks + e->crows, 0, (cap - e->crows) * sizeof(*e->marks));
+	memset(e->flags + e->crows, 0, cap - e->crows);
+	return grow_lines(e, cap);
 }
 
 int
 table_row(struct identity_engine *e, const uint8_t *id, uint64_t hash, uint32_t *ret)
 {
-	struct row *r;
-	size_t was = e->cmarks;
-
-	if (number(&e->free_rows, &e->nrows, (void **)&e->rows, &e->crows, sizeof(*e->rows), ret) <
-		    0 ||
-	    table_grow((void **)&e->marks, &e->cmarks, e->crows, sizeof(*e->marks)) < 0)
+	if (e->free_rows.n == 0 && e->nrows == e->crows && grow_rows(e, more(e->crows)) < 0)
 		return -ENOMEM;
-	memset(e->marks + was, 0, (e->cmarks - was) * sizeof(*e->marks));
-	r = &e->rows[*ret];
-	*r = (struct row){
-		.hash = hash,
-		.comp = NONE,
-		.literal = NONE,
-		.anchored = NONE,
-		.seq = e->seq++,
-		.alive = true,
-	};
-	memcpy(r->id, id, sizeof(r->id));
+	if (number(&e->free_rows, &e->nrows, (void **)&e->rows, &e->crows, sizeof(*e->rows), ret) <
+	    0)
+		return -ENOMEM;
+	e->rows[*ret] = (struct row){.comp = NONE, .literal = NONE, .alive = true};
+	e->rest[*ret] = (struct rest){.anchored = NONE, .seq = e->seq++};
+	memcpy(e->rest[*ret].id, id, IDENTITY_ID_BYTES);
+	e->hashes[*ret] = hash;
+	e->flags[*ret] = 0;
 	e->live_rows++;
 	return index_add(e, &e->row_index, row_hash, *ret);
 }
@@ -212,7 +246,9 @@ table_row_free(struct identity_engine *e, uint32_t row)
 	index_remove(e, &e->row_index, row_hash, row);
 	free(r->values);
 	free(r->halves);
-	*r = (struct row){.comp = NONE, .literal = NONE, .anchored = NONE};
+	*r = (struct row){.comp = NONE, .literal = NONE};
+	e->rest[row].anchored = NONE;
+	e->flags[row] = 0;
 	e->live_rows--;
 	return list_push(&e->free_rows, row);
 }
@@ -244,7 +280,7 @@ uint32_t
 table_new_mark(struct identity_engine *e)
 {
 	if (++e->mark == 0) {
-		memset(e->marks, 0, e->cmarks * sizeof(*e->marks));
+		memset(e->marks, 0, e->crows * sizeof(*e->marks));
 		e->mark = 1;
 	}
 	return e->mark;
