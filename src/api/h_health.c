@@ -119,7 +119,7 @@ word(int code)
 int
 h_health_ready(struct api_ctx *cx, const struct api_req *req, struct api_res *res)
 {
-	int64_t n, head = 0, floor = 0;
+	int64_t n;
 	int store = db_begin_read(cx->db, cx->e), schema = store, journal = store;
 	json_t *checks;
 
@@ -127,11 +127,7 @@ h_health_ready(struct api_ctx *cx, const struct api_req *req, struct api_res *re
 	if (store == 0) {
 		n = user_count(cx->db, cx->e);
 		schema = n < 0 ? -EIO : 0;
-		journal = journal_head(cx->db, &head, cx->e);
-		if (journal == 0)
-			journal = journal_floor(cx->db, &floor, cx->e);
-		if (journal == 0 && floor > head)
-			journal = -EIO;
+		journal = journal_check(cx->db, cx->e);
 		db_rollback(cx->db);
 	}
 	checks = json_pack("{s:s, s:s, s:s}", "store", word(store), "schema", word(schema),

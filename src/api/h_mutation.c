@@ -89,9 +89,9 @@ h_mutation_list(struct api_ctx *cx, const struct api_req *req, struct api_res *r
 	r = topo_head_from_path(cx, req, 0, res, &t);
 	if (r <= 0)
 		return r;
-	r = mutation_count(cx->db, t->id, word, &total, NULL);
+	r = mutation_count(cx->db, t->id, word, &total, cx->e);
 	if (r == 0)
-		r = mutation_list(cx->db, t->id, word, limit, offset, &rows, NULL);
+		r = mutation_list(cx->db, t->id, word, limit, offset, &rows, cx->e);
 	topo_free(t);
 	return r < 0 ? r : api_ok(res, 200, api_envelope(total, limit, offset, rows));
 }
@@ -114,7 +114,7 @@ cancel(struct api_ctx *cx, const struct api_req *req, struct api_res *res, struc
 		return api_fail(res, 409, "mutation '%s' is needed by queued mutation '%s'", m->id,
 				needs);
 	if (r > 0)
-		r = mutation_cancel(cx->db, t, m, "cancelled", req->now_ms, NULL);
+		r = mutation_cancel(cx->db, t, m, "cancelled", req->now_ms, cx->e);
 	if (r < 0)
 		return r;
 	res->status = 204;
@@ -131,7 +131,7 @@ h_mutation_cancel(struct api_ctx *cx, const struct api_req *req, struct api_res 
 
 	if (r <= 0)
 		return r;
-	r = id ? mutation_get(cx->db, t->id, id, &m, NULL) : 0;
+	r = id ? mutation_get(cx->db, t->id, id, &m, cx->e) : 0;
 	if (r == 0)
 		r = api_fail(res, 404, "Mutation not found");
 	else if (r > 0)

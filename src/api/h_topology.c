@@ -34,9 +34,9 @@ h_topology_list(struct api_ctx *cx, const struct api_req *req, struct api_res *r
 		api_bad_field(res, "query.status", "unknown status");
 	if (api_bad(res))
 		return 0;
-	r = topology_count(cx->db, word, &total, NULL);
+	r = topology_count(cx->db, word, &total, cx->e);
 	if (r == 0)
-		r = topology_list(cx->db, word, limit, offset, &rows, NULL);
+		r = topology_list(cx->db, word, limit, offset, &rows, cx->e);
 	return r < 0 ? r : api_ok(res, 200, api_envelope(total, limit, offset, rows));
 }
 
@@ -59,15 +59,15 @@ read_basics(struct api_ctx *cx, const struct api_req *req, struct api_res *res, 
 				  "target_host is only valid when mode='agent'");
 	if (!host && t->agent)
 		return api_refuse(res, "target_host", "mode='agent' requires target_host");
-	r = host ? host_known(cx->db, host, NULL) : 1;
+	r = host ? host_known(cx->db, host, cx->e) : 1;
 	if (r == 0)
 		return api_refuse(res, "target_host", "unknown sensor host '%s'", host);
 	if (r > 0)
-		r = topology_find_name(cx->db, name, other, NULL);
+		r = topology_find_name(cx->db, name, other, cx->e);
 	if (r > 0)
 		return api_fail(res, 409, "A topology named '%s' already exists.", name);
 	if (r == 0)
-		r = topology_count(cx->db, "", &n, NULL);
+		r = topology_count(cx->db, "", &n, cx->e);
 	if (r == 0 && n >= LIMIT_TOPOLOGIES)
 		return api_fail(res, 409, "limit reached: topologies (%d)", (int)LIMIT_TOPOLOGIES);
 	return r < 0 ? r : 1;
@@ -91,7 +91,7 @@ create(struct api_ctx *cx, const struct api_req *req, struct api_res *res, struc
 	if (r == -EPERM)
 		r = topo_refused(res, refusal);
 	else if (r == 0)
-		r = topology_insert(cx->db, own_t, req->now_ms, NULL);
+		r = topology_insert(cx->db, own_t, req->now_ms, cx->e);
 	if (r == 0 && res->status == 0)
 		r = api_ok(res, 201, topology_json(own_t));
 	topo_free(own_t);
@@ -120,7 +120,7 @@ h_topology_blank(struct api_ctx *cx, const struct api_req *req, struct api_res *
 	t = topo_new();
 	r = t ? read_basics(cx, req, res, t) : -ENOMEM;
 	if (r > 0)
-		r = topology_world(cx->db, cx->conf->pool, NULL, &w, NULL) < 0 ? -EIO : 1;
+		r = topology_world(cx->db, cx->conf->pool, NULL, &w, cx->e) < 0 ? -EIO : 1;
 	if (r <= 0) {
 		topo_free(t);
 		return r;
@@ -207,7 +207,7 @@ h_topology_generate(struct api_ctx *cx, const struct api_req *req, struct api_re
 	t = topo_new();
 	r = t ? read_basics(cx, req, res, t) : -ENOMEM;
 	if (r > 0)
-		r = topology_world(cx->db, cx->conf->pool, NULL, &w, NULL) < 0 ? -EIO : 1;
+		r = topology_world(cx->db, cx->conf->pool, NULL, &w, cx->e) < 0 ? -EIO : 1;
 	if (r <= 0) {
 		topo_free(t);
 		return r;
@@ -233,7 +233,7 @@ static int
 deploy_issues(struct api_ctx *cx, const struct topo *t, json_t **ret_issues)
 {
 	struct topo_world w = {0};
-	int r = topology_world(cx->db, cx->conf->pool, t->id, &w, NULL);
+	int r = topology_world(cx->db, cx->conf->pool, t->id, &w, cx->e);
 
 	if (r < 0)
 		return r;
@@ -275,7 +275,7 @@ h_topology_delete(struct api_ctx *cx, const struct api_req *req, struct api_res 
 			     topo_status_word(t->status));
 	else if (!topo_version_fits(req, res, t))
 		r = 0;
-	else if ((r = topology_remove(cx->db, t, req->now_ms, NULL)) == 0)
+	else if ((r = topology_remove(cx->db, t, req->now_ms, cx->e)) == 0)
 		res->status = 204;
 	topo_free(t);
 	return r;
@@ -318,7 +318,7 @@ deploy(struct api_ctx *cx, const struct api_req *req, struct api_res *res, struc
 		api_fail_extra(res, "issues", issues);
 		return 0;
 	}
-	r = topology_set_status(cx->db, t, TOPO_DEPLOYING, NULL, req->now_ms, NULL);
+	r = topology_set_status(cx->db, t, TOPO_DEPLOYING, NULL, req->now_ms, cx->e);
 	if (r < 0) {
 		json_decref(issues);
 		return r;
@@ -330,11 +330,11 @@ static int
 cancel_queue(struct api_ctx *cx, const struct api_req *req, struct topo *t)
 {
 	struct mutation *list = NULL;
-	int n = mutation_open(cx->db, t->id, &list, NULL), r = n < 0 ? n : 0;
+	int n = mutation_open(cx->db, t->id, &list, cx->e), r = n < 0 ? n : 0;
 
 	for (int i = 0; i < n; i++) {
 		if (r >= 0)
-			r = mutation_cancel(cx->db, t, &list[i], "teardown", req->now_ms, NULL);
+			r = mutation_cancel(cx->db, t, &list[i], "teardown", req->now_ms, cx->e);
 		mutation_fini(&list[i]);
 	}
 	free(list);
@@ -355,7 +355,7 @@ teardown(struct api_ctx *cx, const struct api_req *req, struct api_res *res, str
 		return 0;
 	r = cancel_queue(cx, req, t);
 	if (r == 0)
-		r = topology_set_status(cx->db, t, TOPO_TEARING_DOWN, NULL, req->now_ms, NULL);
+		r = topology_set_status(cx->db, t, TOPO_TEARING_DOWN, NULL, req->now_ms, cx->e);
 	return r < 0 ? r : accepted(res, t, NULL);
 }
 
@@ -403,7 +403,7 @@ h_topology_status_events(struct api_ctx *cx, const struct api_req *req, struct a
 	r = topo_head_from_path(cx, req, 0, res, &t);
 	if (r <= 0)
 		return r;
-	r = topology_status_events(cx->db, t->id, limit, &rows, NULL);
+	r = topology_status_events(cx->db, t->id, limit, &rows, cx->e);
 	topo_free(t);
 	return r < 0 ? r : api_ok(res, 200, rows);
 }

@@ -15,7 +15,7 @@ topo_from_path(struct api_ctx *cx, const struct api_req *req, unsigned param, st
 	       struct topo **ret_topo)
 {
 	const char *id = api_param_uuid(req, param);
-	int r = id ? topology_load(cx->db, id, ret_topo, NULL) : 0;
+	int r = id ? topology_load(cx->db, id, ret_topo, cx->e) : 0;
 
 	if (r == 0)
 		(void)api_fail(res, 404, "Topology not found");
@@ -27,7 +27,7 @@ topo_head_from_path(struct api_ctx *cx, const struct api_req *req, unsigned para
 		    struct api_res *res, struct topo **ret_topo)
 {
 	const char *id = api_param_uuid(req, param);
-	int r = id ? topology_head(cx->db, id, ret_topo, NULL) : 0;
+	int r = id ? topology_head(cx->db, id, ret_topo, cx->e) : 0;
 
 	if (r == 0)
 		(void)api_fail(res, 404, "Topology not found");

@@ -226,8 +226,10 @@ db_step(struct db_stmt *st, struct err *e)
 {
 	int r = st->db->driver->step(st, e);
 
-	if (r < 0)
+	if (r < 0) {
 		err_wrap(e, "%s", texts[st->q].name);
+		st->db->failed = r;
+	}
 	return r;
 }
 

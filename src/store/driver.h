@@ -49,6 +49,7 @@ struct db {
 	const struct db_driver *driver;
 	struct db_stmt *stmts[Q_COUNT];
 	bool in_transaction;
+	int failed;		       /* how a step failed last, or 0 */
 	struct journal_rows pending;   /* appended in this transaction */
 	struct journal_rows committed; /* of the last committed one, not yet taken */
 };

@@ -158,6 +158,22 @@ journal_floor(struct db *db, int64_t *ret_seq, struct err *e)
 	return one_int(db_query(db, Q_JOURNAL_FLOOR), ret_seq, e);
 }
 
+int
+journal_check(struct db *db, struct err *e)
+{
+	int64_t head = 0, floor = 0, last = 0;
+	int r = journal_head(db, &head, e);
+
+	if (r == 0)
+		r = journal_floor(db, &floor, e);
+	if (r == 0)
+		r = one_int(db_query(db, Q_JOURNAL_LAST), &last, e);
+	if (r == 0 && (floor > head || (head > floor && last != head)))
+		return err_set(e, -EIO, "the journal ends at %lld, not at %lld", (long long)last,
+			       (long long)head);
+	return r;
+}
+
 static int
 read_row(struct db_stmt *st, struct journal_rows *rows)
 {

@@ -49,6 +49,9 @@ void journal_rows_fini(struct journal_rows *rows);
 int journal_head(struct db *db, int64_t *ret_seq, struct err *e) A_NODISCARD;
 /* Every row above the floor is still held. 0 or a negative errno. */
 int journal_floor(struct db *db, int64_t *ret_seq, struct err *e) A_NODISCARD;
+/* In a read transaction: whether it ends where its counter says. 0, -EIO when it does not, or a
+ * store failure. */
+int journal_check(struct db *db, struct err *e) A_NODISCARD;
 
 enum journal_filter { JOURNAL_ALL, JOURNAL_FAMILY, JOURNAL_SCOPE };
 

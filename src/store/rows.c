@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "store/driver.h"
 #include "util/json.h"
 
 int
@@ -14,10 +15,14 @@ rows_collect(struct db *db, struct db_stmt *st, rows_fn *fn, json_t **ret_list, 
 	int r = list ? 1 : err_set(e, -ENOMEM, "out of memory");
 
 	while (r > 0 && (r = db_step(st, e)) > 0) {
-		json_t *row = fn(db, st, e);
+		json_t *row;
 
+		db->failed = 0;
+		row = fn(db, st, e);
 		/* A row that is left out would be a silent lie. */
-		if (json_array_append_new(list, row) != 0)
+		if (!row && db->failed < 0)
+			r = db->failed;
+		else if (json_array_append_new(list, row) != 0)
 			r = err_set(e, -ENOMEM, "out of memory");
 	}
 	db_reset(st);

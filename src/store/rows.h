@@ -10,8 +10,8 @@
 #include "util/attr.h"
 #include "util/err.h"
 
-/* The row that a statement stands on, as JSON; NULL without memory. It may ask further statements
- * of `db`. */
+/* The row that a statement stands on, as JSON. It may ask further statements of `db`; NULL when one
+ * of these failed, or without memory. */
 typedef json_t *rows_fn(struct db *db, struct db_stmt *st, struct err *e);
 
 /* Every row of a bound statement through the function, as an array of the caller's; resets the

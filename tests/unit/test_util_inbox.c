@@ -137,7 +137,7 @@ struct worker {
 	struct pool *pool;
 	struct pool_job job;
 	struct loop *loop;
-	int foreign, r, seen, other;
+	int foreign, own, r, seen, other;
 	pthread_t ran_on, answered_on;
 };
 
@@ -166,12 +166,12 @@ worker_main(void *arg)
 	int keep = inbox_fd(w->inbox);
 	struct err e;
 
-	w->r = fdtable_own(&keep, 1, &e);
-	if (w->r == 0) {
+	w->own = fdtable_own(&keep, 1, &e);
+	if (w->own == 0) {
 		w->seen = fcntl(w->foreign, F_GETFD);
 		w->other = open("/dev/null", O_RDONLY | O_CLOEXEC);
-		w->r = loop_new(&w->loop, &e);
 	}
+	w->r = loop_new(&w->loop, &e);
 	if (w->r == 0)
 		w->r = inbox_serve(w->inbox, w->loop);
 	w->job = (struct pool_job){.run = run_job, .done = job_done, .user = w};
@@ -200,10 +200,17 @@ a_thread_with_its_own_table_is_answered(void **state)
 	assert_int_equal(pthread_create(&w.id, NULL, worker_main, &w), 0);
 	assert_int_equal(pthread_join(w.id, NULL), 0);
 	assert_int_equal(w.r, 0);
-	/* It saw nothing of ours, and what it opened took no number of ours. */
-	assert_int_equal(w.seen, -1);
-	assert_true(w.other > 2 && w.other <= w.foreign);
 	assert_true(fcntl(w.foreign, F_GETFD) >= 0);
+	/* It saw nothing of ours, and what it opened took no number of ours. */
+	if (w.own == 0) {
+		assert_int_equal(w.seen, -1);
+		assert_true(w.other > 2 && w.other <= w.foreign);
+	} else {
+		/* As decnet-api does then: one table for all. The build for ThreadSanitizer has no
+		 * other way, and some sandboxes allow none. */
+		assert_true(w.own == -ENOSYS || w.own == -EPERM);
+		print_message("# no table of its own here: %s\n", strerror(-w.own));
+	}
 	assert_true(pthread_equal(w.answered_on, w.id));
 	assert_false(pthread_equal(w.ran_on, w.id));
 	pool_stop(w.pool);
