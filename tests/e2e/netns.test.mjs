@@ -118,6 +118,16 @@ check('an attacker in the DMZ sees exactly its hosts, with the vendors of their 
   assert.match(await attacker.run('nmap', '-sn', '-n', dmz.subnet), /VMware|Microsoft|Hewlett/);
 });
 
+check('whether the kernel takes programs of looks is said, once and by the doctor; clocks are nobody else\'s either way', async () => {
+  const said = suite.log.match(/netd\.look\.settings_only/g)?.length ?? 0;
+  const line = suite.cli('doctor').split('\n').find((l) => l.includes('eBPF'));
+  assert.ok(said <= 1 && (said === 1 ? /warning/ : /ok/).test(line), `${said} ${line}`);
+  const d = await detail();
+  const space = `${topology.id}.${d.deckies.find((x) => x.name === 'db-01').uuid}`;
+  // The one clock of the machine only where the program makes it the decky's own.
+  assert.equal(fabric.enter(space, 'cat', '/proc/sys/net/ipv4/tcp_timestamps').trim(), said ? '1' : '2');
+});
+
 check('exactly the ports of their services are open, and the decoys answer', async () => {
   const web = await address('web-01', 'dmz');
   assert.deepEqual(await attacker.ports(web, '1-1024,6379,8080'), [80, 443]);
