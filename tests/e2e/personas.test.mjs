@@ -11,7 +11,7 @@ import { Suite, eventually } from './lib/suite.mjs';
 const WIRE = join(import.meta.dirname, 'lib/wire.py');
 const MEGABYTES = 10 << 20;
 const kinds = {
-  bench: { archetype: 'windows-workstation', family: /^Windows 10 /, os: 'Windows' },
+  bench: { archetype: 'windows-workstation', family: /^Windows 10/, os: 'Windows' },
   files: { archetype: 'windows-server', family: /^Windows Server 2016|^Windows 2016/, os: 'Windows' },
   shell: { archetype: 'linux-server', family: /^Linux [45]/, os: 'Linux' },
   shop: { archetype: 'web-server', family: /^Linux [45]/, os: 'Linux' },
