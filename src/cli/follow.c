@@ -128,7 +128,8 @@ follow(struct follow *w, const char *path)
 			return CLI_INTERRUPTED;
 		if (w->ended)
 			return w->code;
-		if (r == 0 && status != 200 && (status != 503 || !w->seen))
+		/* A gateway that was killed holds its viewers' slots for some seconds. */
+		if (r == 0 && status != 200 && ((status != 503 && status != 429) || !w->seen))
 			return refused(w, status);
 		if (!w->seen && r < 0)
 			return cli_fail(CLI_UNREACHABLE, "%s", err_text(&e));

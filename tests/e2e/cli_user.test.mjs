@@ -11,6 +11,7 @@ import { ADMIN_PASSWORD, Suite, decnet, eventually } from './lib/suite.mjs';
 
 const FIRST = 'the-first-password-set';
 const SECOND = 'the-second-password-set';
+const following = new Set();
 let suite, admin, env, home;
 
 before(async () => {
@@ -23,6 +24,8 @@ before(async () => {
 });
 
 after(async () => {
+  // One that is left over by a test that failed would keep this file from ending.
+  for (const child of following) child.kill('SIGKILL');
   rmSync(home, { recursive: true, force: true });
   await suite?.stop();
 });
@@ -153,9 +156,17 @@ test('reset --offline writes the store, whether the suite runs or not', async ()
 function follow(args, { as = admin.token, extra = {} } = {}) {
   const child = spawn(decnet, args, { env: { ...env, DECNET_TOKEN: as, ...extra } });
   const f = { out: '', err: '' };
+  following.add(child);
   child.stdout.on('data', (d) => (f.out += d));
   child.stderr.on('data', (d) => (f.err += d));
-  f.exited = new Promise((good) => child.on('exit', good));
+  f.exited = new Promise((good, bad) => {
+    child.on('close', (code) => {
+      following.delete(child);
+      good(code);
+    });
+    setTimeout(() => bad(new Error(`${args.join(' ')} did not end: ${f.out} ${f.err}`)), 90000).unref();
+  });
+  f.exited.catch(() => {});
   f.lines = () => f.out.split('\n').slice(0, -1);
   f.kill = (signal) => child.kill(signal);
   return f;
@@ -183,7 +194,8 @@ test('watch follows each of the five streams', async () => {
 test('watch goes on by itself after the gateway was killed, and ends when it is interrupted', async () => {
   const w = follow(['--json', 'watch', 'topology', 'demo']);
   const { id } = await admin.demoTopology();
-  await eventually('the snapshot', () => w.lines().length === 1);
+  // Traffic of the visits before may come on its heels.
+  await eventually('the snapshot', () => w.lines().length > 0);
   await suite.kill('decnet-api');
   await suite.ready();
   await admin.expect(202, 'POST', `/topologies/${id}/mutations`, { op: 'add_lan', payload: { name: 'watched' } });
@@ -198,7 +210,7 @@ test('watch goes on by itself after the gateway was killed, and ends when it is 
 test('watch ends when access does', async () => {
   const wanda = await admin.user('wanda', 'viewer');
   const w = follow(['watch', 'identities'], { as: wanda.token });
-  await eventually('the snapshot', () => w.lines().length === 1);
+  await eventually('the snapshot', () => w.lines().length > 0);
   await wanda.expect(200, 'POST', '/auth/logout');
   assert.equal(await w.exited, 4);
   assert.match(w.err, /access has ended.*revoked/);
@@ -233,10 +245,13 @@ test('watch says what it cannot watch', () => {
 });
 
 test('bus sub prints what bus pub says', async () => {
+  const connections = () => readFileSync('/proc/net/unix', 'utf8').split('\n').filter((l) => l.endsWith(env.DECNET_BUS_SOCKET)).length;
+  const others = connections();
   const plain = follow(['bus', 'sub', 'ext.>', 'topology.*.ext.note', '--count', '3']);
   const json = follow(['--json', 'bus', 'sub', 'ext.>', '--count', '2']);
   const pair = [0, 1].map(() => follow(['bus', 'sub', 'ext.work', '--queue', 'hands']));
-  // Subscribed when a message comes back.
+  await eventually('all are connected', () => connections() === others + 4);
+  // Subscribed when a message comes back to one that came after them.
   const probe = follow(['bus', 'sub', 'probe.>', '--count', '1']);
   await eventually('the bus hears', () => run(['bus', 'pub', 'probe.x']).code === 0 && probe.out !== '');
   assert.equal(run(['bus', 'pub', 'topology.t.ext.note', '{"text": "ä"}']).code, 0);
