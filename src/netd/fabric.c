@@ -245,7 +245,7 @@ set_inside(struct fabric *f, int ns, const struct netd_thing *t, struct err *e)
 		return err_set(e, r, "namespace: %s", strerror(-r));
 	r = nl_open(&f->inner, e);
 	if (r == 0) {
-		nl_put_up(&f->inner, index);
+		nl_put_inside(&f->inner, index);
 		nl_put_address(&f->inner, index, t->ip, t->bits);
 		r = nl_commit(&f->inner, e);
 		nl_close(&f->inner);
@@ -278,8 +278,7 @@ make_nic(struct fabric *f, const struct table_entry *nic, int bridge, int ns, st
 	if (r < 0)
 		return r;
 	netd_alias_put(NETD_NIC, t, alias);
-	nl_put_port(&f->nl, nic->index, bridge, t->ip, t->mac);
-	nl_put_alias(&f->nl, nic->index, alias);
+	nl_put_port(&f->nl, nic->index, bridge, t->ip, t->mac, alias);
 	return nl_commit(&f->nl, e);
 }
 

@@ -253,9 +253,9 @@ send_ports(struct fabric *f)
 		log_event(LV_WARN, "netd.ports", KV_S("why", err_text(&e)));
 }
 
-/* The fence anew, from the table, and what the bridges know of their ports. */
-static int
-rebuild_fence(struct fabric *f, struct err *e)
+/* What the bridges know of their ports, anew. */
+static void
+tell_bridges(struct fabric *f)
 {
 	for (size_t i = 0; i < f->table.n; i++) {
 		if (f->table.v[i].kind == NETD_LAN)
@@ -263,20 +263,38 @@ rebuild_fence(struct fabric *f, struct err *e)
 		if (f->nl.count >= PORTS_BATCH)
 			send_ports(f);
 	}
-	fence_put_rules(f->fence);
 	for (size_t i = 0; i < f->table.n; i++) {
 		const struct table_entry *nic = &f->table.v[i], *lan;
 
-		if (nic->kind != NETD_NIC)
-			continue;
-		fabric_put_nic(f, nic);
-		lan = table_lan(&f->table, &nic->thing.lan);
+		lan = nic->kind == NETD_NIC ? table_lan(&f->table, &nic->thing.lan) : NULL;
 		if (lan)
-			nl_put_port(&f->nl, nic->index, lan->index, nic->thing.ip, nic->thing.mac);
+			nl_put_port(&f->nl, nic->index, lan->index, nic->thing.ip, nic->thing.mac,
+				    NULL);
 		if (f->nl.count >= PORTS_BATCH)
 			send_ports(f);
 	}
 	send_ports(f);
+}
+
+/* Whether no bridge has been made to forget whom it answers for. */
+static bool
+bridges_are_told(struct fabric *f)
+{
+	int n = nl_addresses(&f->nl);
+
+	for (size_t i = 0; i < f->table.n; i++)
+		n -= f->table.v[i].kind == NETD_NIC;
+	return n >= 0;
+}
+
+/* The fence anew, from the table. */
+static int
+rebuild_fence(struct fabric *f, struct err *e)
+{
+	fence_put_rules(f->fence);
+	for (size_t i = 0; i < f->table.n; i++)
+		if (f->table.v[i].kind == NETD_NIC)
+			fabric_put_nic(f, &f->table.v[i]);
 	return fence_commit(f->fence, e);
 }
 
@@ -376,17 +394,6 @@ mark_of(const struct table *t, const struct netd_id *decky)
 	return mark;
 }
 
-/* Whether no bridge has been made to forget whom it answers for. */
-static bool
-addresses_told(struct fabric *f)
-{
-	int n = nl_addresses(&f->nl);
-
-	for (size_t i = 0; i < f->table.n; i++)
-		n -= f->table.v[i].kind == NETD_NIC;
-	return n >= 0;
-}
-
 int
 fabric_list(struct fabric *f, fabric_list_fn *fn, void *user, struct err *e)
 {
@@ -394,8 +401,10 @@ fabric_list(struct fabric *f, fabric_list_fn *fn, void *user, struct err *e)
 
 	fabric_flush(f);
 	r = scan(f, e);
-	if (r > 0 || (r == 0 && !addresses_told(f)))
+	if (r > 0 || (r == 0 && !bridges_are_told(f))) {
+		tell_bridges(f);
 		r = rebuild_fence(f, e);
+	}
 	if (r == 0)
 		r = hang_programs(f, false, e);
 	for (size_t i = 0; r == 0 && i < f->table.n; i++) {
@@ -458,6 +467,8 @@ fabric_new(const char *dir, const char *uplink, struct fabric **ret, struct err 
 	if (r == 0)
 		r = scan(f, e);
 	/* The rules of this version, whatever was there. */
+	if (r >= 0 && !bridges_are_told(f))
+		tell_bridges(f);
 	if (r >= 0)
 		r = rebuild_fence(f, e);
 	if (r == 0)

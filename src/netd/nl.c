@@ -8,6 +8,7 @@
 #include <linux/if_addr.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
+#include <linux/ip.h>
 #include <linux/neighbour.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
@@ -239,7 +240,7 @@ void
 nl_put_veth(struct nl *s, int index, const char *name, int master, int peer_index, const char *peer,
 	    const uint8_t mac[6], int ns_fd)
 {
-	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, index, true);
+	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, index, false);
 	struct nlattr *info, *data, *other;
 	struct ifinfomsg *m;
 
@@ -350,7 +351,8 @@ begin_neighbour(struct nl *s, uint16_t type, uint16_t flags, const struct ndmsg 
 }
 
 void
-nl_put_port(struct nl *s, int index, int bridge, uint32_t ip, const uint8_t mac[6])
+nl_put_port(struct nl *s, int index, int bridge, uint32_t ip, const uint8_t mac[6],
+	    const char *alias)
 {
 	/* Of a bridge NOARP is a static entry, PERMANENT one of the bridge's own. */
 	const struct ndmsg place = {.ndm_family = AF_BRIDGE,
@@ -359,21 +361,9 @@ nl_put_port(struct nl *s, int index, int bridge, uint32_t ip, const uint8_t mac[
 				    .ndm_flags = NTF_MASTER};
 	const struct ndmsg address = {
 		.ndm_family = AF_INET, .ndm_ifindex = bridge, .ndm_state = NUD_PERMANENT};
-	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, 0, index, false);
+	struct nlmsghdr *h = begin_neighbour(s, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &place);
 	struct nlattr *info, *data;
 
-	if (!h)
-		return;
-	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
-	mnl_attr_put_strz(h, IFLA_INFO_SLAVE_KIND, "bridge");
-	data = mnl_attr_nest_start(h, IFLA_INFO_SLAVE_DATA);
-	mnl_attr_put_u8(h, IFLA_BRPORT_PROXYARP_WIFI, 1);
-	mnl_attr_put_u8(h, IFLA_BRPORT_BCAST_FLOOD, 0);
-	mnl_attr_put_u8(h, IFLA_BRPORT_MCAST_FLOOD, 0);
-	mnl_attr_nest_end(h, data);
-	mnl_attr_nest_end(h, info);
-	end(s, h);
-	h = begin_neighbour(s, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &place);
 	if (!h)
 		return;
 	mnl_attr_put(h, NDA_LLADDR, 6, mac);
@@ -383,6 +373,20 @@ nl_put_port(struct nl *s, int index, int bridge, uint32_t ip, const uint8_t mac[
 		return;
 	mnl_attr_put_u32(h, NDA_DST, htonl(ip));
 	mnl_attr_put(h, NDA_LLADDR, 6, mac);
+	end(s, h);
+	h = begin_link(s, RTM_NEWLINK, 0, index, true);
+	if (!h)
+		return;
+	if (alias)
+		mnl_attr_put_strz(h, IFLA_IFALIAS, alias);
+	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
+	mnl_attr_put_strz(h, IFLA_INFO_SLAVE_KIND, "bridge");
+	data = mnl_attr_nest_start(h, IFLA_INFO_SLAVE_DATA);
+	mnl_attr_put_u8(h, IFLA_BRPORT_PROXYARP_WIFI, 1);
+	mnl_attr_put_u8(h, IFLA_BRPORT_BCAST_FLOOD, 0);
+	mnl_attr_put_u8(h, IFLA_BRPORT_MCAST_FLOOD, 0);
+	mnl_attr_nest_end(h, data);
+	mnl_attr_nest_end(h, info);
 	end(s, h);
 }
 
@@ -420,20 +424,48 @@ nl_put_delete_group(struct nl *s, uint32_t group)
 	end(s, h);
 }
 
-void
-nl_put_up(struct nl *s, int index)
+static void
+put_up(struct nl *s, int index, bool inside)
 {
+	static const struct {
+		uint16_t what;
+		uint32_t value;
+	} rules[] = {
+		{IPV4_DEVCONF_ARP_IGNORE, 1},	  {IPV4_DEVCONF_ARP_ANNOUNCE, 2},
+		{IPV4_DEVCONF_RP_FILTER, 0},	  {IPV4_DEVCONF_ACCEPT_REDIRECTS, 0},
+		{IPV4_DEVCONF_SEND_REDIRECTS, 0},
+	};
 	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, 0, index, true);
-	struct nlattr *spec, *inet6;
+	struct nlattr *spec, *inet, *conf;
 
 	if (!h)
 		return;
 	spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
-	inet6 = mnl_attr_nest_start(h, AF_INET6);
+	inet = mnl_attr_nest_start(h, AF_INET6);
 	mnl_attr_put_u8(h, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
-	mnl_attr_nest_end(h, inet6);
+	mnl_attr_nest_end(h, inet);
+	if (inside) {
+		inet = mnl_attr_nest_start(h, AF_INET);
+		conf = mnl_attr_nest_start(h, IFLA_INET_CONF);
+		for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+			mnl_attr_put_u32(h, rules[i].what, rules[i].value);
+		mnl_attr_nest_end(h, conf);
+		mnl_attr_nest_end(h, inet);
+	}
 	mnl_attr_nest_end(h, spec);
 	end(s, h);
+}
+
+void
+nl_put_up(struct nl *s, int index)
+{
+	put_up(s, index, false);
+}
+
+void
+nl_put_inside(struct nl *s, int index)
+{
+	put_up(s, index, true);
 }
 
 /* -- programs -- */

@@ -54,8 +54,8 @@ int nl_commit(struct nl *s, struct err *e) A_NODISCARD;
 void nl_put_bridge(struct nl *s, int index, const char *name);
 /* That address, for one that is older. */
 void nl_put_bridge_address(struct nl *s, int index);
-/* A veth pair: `name` is up, a port of `master`; the other end, `peer`, lies in the namespace
- * `ns_fd` and stays down. */
+/* A veth pair: `name` is a port of `master`; the other end, `peer`, lies in the namespace `ns_fd`.
+ * Both stay down: what is hung to a link that is up makes it wait for all processors. */
 void nl_put_veth(struct nl *s, int index, const char *name, int master, int peer_index,
 		 const char *peer, const uint8_t mac[6], int ns_fd);
 /* A pair within the namespace, each end up and a port of its own bridge. */
@@ -69,9 +69,11 @@ void nl_put_alias(struct nl *s, int index, const char *alias);
 /*
  * A port of a decky: its bridge answers for it who has its address, and spares it what is meant for
  * everybody. Of a LAN of a thousand each question would else be copied to all of them, which takes
- * milliseconds. That needs to know the address and the port behind it: `bridge` is asked by it.
+ * milliseconds. That needs to know the address and the port behind it: `bridge` is asked by it. The
+ * port is up afterwards, and has that alias, or the one that it had (NULL).
  */
-void nl_put_port(struct nl *s, int index, int bridge, uint32_t ip, const uint8_t mac[6]);
+void nl_put_port(struct nl *s, int index, int bridge, uint32_t ip, const uint8_t mac[6],
+		 const char *alias);
 /* The bridge forgets an address. */
 void nl_put_forget(struct nl *s, int bridge, uint32_t ip);
 void nl_put_group(struct nl *s, int index, uint32_t group);
@@ -84,6 +86,9 @@ enum nl_hook { NL_HOOK_IN, NL_HOOK_OUT };
 void nl_put_program(struct nl *s, int index, enum nl_hook hook, int program_fd, const char *name);
 /* Up, without an IPv6 address. */
 void nl_put_up(struct nl *s, int index);
+/* The same for a decky's own end, where an address is answered for only on its own LAN, and nobody
+ * is told a better way. */
+void nl_put_inside(struct nl *s, int index);
 void nl_put_address(struct nl *s, int index, uint32_t ip, unsigned bits);
 /* To ip/bits by way of `via`; replaces the one that is there. */
 void nl_put_route(struct nl *s, uint32_t ip, unsigned bits, uint32_t via);

@@ -22,24 +22,22 @@
 #define SELF "/proc/thread-self/ns/net"
 
 /* Of every namespace. A new one takes over much of what the host has set, so nothing is left to
- * chance. */
+ * chance. A file that is opened stays in memory as long as the namespace, so what can be said of an
+ * interface is said to it, see nl_put_inside. */
 static const struct setting common[] = {
-	{"net/ipv6/conf/all/disable_ipv6", "1"},
-	{"net/ipv6/conf/default/disable_ipv6", "1"},
-	{"net/ipv4/ip_forward", "0"},
-	{"net/ipv4/conf/all/rp_filter", "0"},
-	{"net/ipv4/conf/default/rp_filter", "0"},
-	/* An address is answered for only on its own LAN. */
-	{"net/ipv4/conf/all/arp_ignore", "1"},
-	{"net/ipv4/conf/all/arp_announce", "2"},
-	{"net/ipv4/conf/all/accept_redirects", "0"},
-	{"net/ipv4/conf/default/accept_redirects", "0"},
+	/* The default, too. */
+	{"net/ipv6/conf/all/disable_ipv6", "1"},   {"net/ipv4/ip_forward", "0"},
+	{"net/ipv4/conf/all/rp_filter", "0"},	   {"net/ipv4/conf/all/accept_redirects", "0"},
 	{"net/ipv4/conf/all/send_redirects", "0"},
-	{"net/ipv4/conf/default/send_redirects", "0"},
 };
 
 /* Of the fabric besides. Bridges are bridges: no rules for routers on what they carry. */
 static const struct setting bridges[] = {
+	{"net/ipv4/conf/all/arp_ignore", "1"},
+	{"net/ipv4/conf/all/arp_announce", "2"},
+	{"net/ipv4/conf/default/rp_filter", "0"},
+	{"net/ipv4/conf/default/accept_redirects", "0"},
+	{"net/ipv4/conf/default/send_redirects", "0"},
 	{"net/bridge/bridge-nf-call-iptables", "0"},
 	{"net/bridge/bridge-nf-call-arptables", "0"},
 };

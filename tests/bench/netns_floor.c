@@ -60,6 +60,7 @@ make_pairs(struct floor *f, unsigned from, unsigned to, unsigned lans)
 		(void)snprintf(name, sizeof(name), "p%u", i);
 		nl_put_veth(&f->fabric, (int)(FIRST_INDEX + i), name, (int)(100 + i % lans), 2,
 			    "eth0", mac, f->spaces[i]);
+		nl_put_up(&f->fabric, (int)(FIRST_INDEX + i));
 	}
 	must(nl_commit(&f->fabric, NULL), "veth");
 }

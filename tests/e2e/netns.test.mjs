@@ -227,9 +227,16 @@ check('what somebody else breaks is mended', async () => {
   const web = await address('web-01', 'dmz');
   fabric.enter('fabric', 'ip', 'link', 'delete', fabric.nics().find((n) => n.ip === web).port);
   assert.equal(await attacker.reaches(web, 80), false);
+  // The bridges forget whom they answer for.
+  const gateway = await address('dmz-gateway', 'dmz');
+  assert.equal(await attacker.reaches(gateway, 23), true);
+  fabric.enter('fabric', 'ip', 'neigh', 'flush', 'nud', 'permanent');
+  await attacker.run('ip', 'neigh', 'flush', 'dev', 'eth0');
+  assert.equal(await attacker.reaches(gateway, 23), false);
   // Any op is followed by a pass; the next pass comes within 30 s anyway.
   await suite.kill('decnet-netd');
   await eventually('web-01 is back on the wire', () => attacker.reaches(web, 80), 60000);
+  await eventually('the gateway is found again', () => attacker.reaches(gateway, 23), 60000);
   await agree('dmz', dmz.subnet);
 });
 

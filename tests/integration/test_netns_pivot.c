@@ -165,6 +165,7 @@ join_attacker(void)
 	assert_int_equal(nl_open(nl, NULL), 0);
 	assert_int_equal(nl_links(nl, on_link, NULL, NULL), 0);
 	nl_put_veth(nl, 9000, "x9000", bridge, 2, "eth0", mac, w.attacker);
+	nl_put_up(nl, 9000);
 	assert_int_equal(nl_commit(nl, NULL), 0);
 	assert_int_equal(space_enter(w.attacker), 0);
 	{
