@@ -77,7 +77,7 @@ static const struct look {
 	uint16_t window, plain_window;
 	unsigned traits;
 } looks[NETD_PERSONA_COUNT] = {
-#define PERSONA(name, word, tl, stamps, ws, sack, ecn, rmem, win, plain, trts)                     \
+#define PERSONA(name, word, tl, stamps, ws, sack, ecn, again, gap, rmem, win, plain, trts)         \
 	[NETD_PERSONA_##name] = {tl, stamps, win, plain, trts},
 #include "netd/persona.def"
 #undef PERSONA

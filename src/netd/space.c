@@ -43,11 +43,11 @@ static const struct setting bridges[] = {
 };
 
 static const struct persona {
-	unsigned ttl, timestamps, scaling, sack, ecn;
+	unsigned ttl, timestamps, scaling, sack, ecn, repeats, gap_ms;
 	const char *rmem;
 } personas[NETD_PERSONA_COUNT] = {
-#define PERSONA(name, word, tl, ts, ws, sk, ec, rm, ...)                                           \
-	[NETD_PERSONA_##name] = {tl, ts, ws, sk, ec, rm},
+#define PERSONA(name, word, tl, ts, ws, sk, ec, again, gap, rm, ...)                               \
+	[NETD_PERSONA_##name] = {tl, ts, ws, sk, ec, again, gap, rm},
 #include "netd/persona.def"
 #undef PERSONA
 };
@@ -84,13 +84,15 @@ space_set(struct space *s, const char *key, const char *value, struct err *e)
 static int
 set_persona(struct space *s, const struct persona *p, struct err *e)
 {
-	char ttl[8], timestamps[4], scaling[4], sack[4], ecn[4];
+	char ttl[8], timestamps[4], scaling[4], sack[4], ecn[4], repeats[4], gap[12];
 	const struct setting settings[] = {
 		{"net/ipv4/ip_default_ttl", ttl},
 		{"net/ipv4/tcp_timestamps", timestamps},
 		{"net/ipv4/tcp_window_scaling", scaling},
 		{"net/ipv4/tcp_sack", sack},
 		{"net/ipv4/tcp_ecn", ecn},
+		{"net/ipv4/tcp_synack_retries", repeats},
+		{"net/ipv4/icmp_ratelimit", gap},
 		{"net/ipv4/tcp_rmem", p->rmem},
 	};
 
@@ -101,6 +103,8 @@ set_persona(struct space *s, const struct persona *p, struct err *e)
 	(void)snprintf(scaling, sizeof(scaling), "%u", p->scaling);
 	(void)snprintf(sack, sizeof(sack), "%u", p->sack);
 	(void)snprintf(ecn, sizeof(ecn), "%u", p->ecn);
+	(void)snprintf(repeats, sizeof(repeats), "%u", p->repeats);
+	(void)snprintf(gap, sizeof(gap), "%u", p->gap_ms);
 	return settings_put(&s->settings, settings, ARRAY_LEN(settings), e);
 }
 

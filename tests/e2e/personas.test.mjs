@@ -140,6 +140,12 @@ check('systems without time stamps show none', async () => {
   for (const name of ['bench', 'sensor']) assert.equal(await attacker.run('python3', WIRE, 'stamps', await address(name), '80', '2'), '[]\n');
 });
 
+check('Linux is slow to say that ports are closed, others are not', async () => {
+  const told = async (name) => Number(await attacker.run('python3', WIRE, 'closed', await address(name), '60'));
+  assert.ok((await told('shell')) < 20);
+  for (const name of ['bench', 'files', 'sensor']) assert.ok((await told(name)) > 50, name);
+});
+
 for (const plain of [false, true]) {
   check(`ten megabytes there and back are whole${plain ? ', with checksums made and checked by the kernels' : ''}`, async () => {
     for (const name of Object.keys(kinds)) {

@@ -4,6 +4,7 @@
 wire.py stamps IP PORT COUNT     connect that often; every packet of the peer that has a time stamp, as JSON
 wire.py serve PORT               answer each connection with what it has sent, when it has said all
 wire.py echo IP PORT BYTES MS    send so many bytes, in pieces with MS between, and check that all of them come back
+wire.py closed IP COUNT          how many of so many datagrams, each to a closed port, all at once, are told to be so
 wire.py plain INTERFACE          checksums and segments are made by the kernel at once, none are left to an interface
 """
 import ctypes
@@ -11,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import select
 import socket
 import struct
 import sys
@@ -92,6 +94,24 @@ def echo(ip, port, size, pause_ms):
         sys.exit("what came back is not what was sent")
 
 
+def closed(ip, count):
+    asked = {}
+    events = select.epoll()
+    for port in range(40000, 40000 + count):
+        one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        one.connect((ip, port))
+        asked[one.fileno()] = one
+        events.register(one, select.EPOLLERR)
+    for one in asked.values():
+        one.send(b"?")
+    told = set()
+    while len(told) < count and (ready := events.poll(1)):
+        for fd, _ in ready:
+            events.unregister(fd)
+            told.add(fd)
+    print(len(told))
+
+
 def plain(interface):
     """ethtool -K <interface> tso off gso off tx off"""
     for command in (0x1F, 0x24, 0x17):
@@ -102,5 +122,5 @@ def plain(interface):
 
 if __name__ == "__main__":
     command, *rest = sys.argv[1:]
-    {"stamps": stamps, "serve": serve, "echo": echo, "plain": plain}[command](
+    {"stamps": stamps, "serve": serve, "echo": echo, "closed": closed, "plain": plain}[command](
         *[int(x) if x.isdigit() else x for x in rest])
