@@ -89,7 +89,6 @@ metrics_add(struct metrics *sum, const struct metrics *m)
 	sum->store_ms += m->store_ms;
 }
 
-/* `label` is the route's, in quotes. */
 static int
 put_times(const struct metrics_route *r, const char *label, struct buf *b)
 {
@@ -98,14 +97,14 @@ put_times(const struct metrics_route *r, const char *label, struct buf *b)
 
 	for (size_t i = 0; i < METRICS_BUCKETS - 1 && e == 0; i++) {
 		below += r->bucket[i];
-		e = buf_printf(b, "decnet_http_seconds_bucket{route=%s,le=\"%g\"} %llu\n", label,
-			       (double)bounds_ms[i] / 1000, (unsigned long long)below);
+		e = buf_printf(b, "decnet_http_seconds_bucket{route=\"%s\",le=\"%g\"} %llu\n",
+			       label, (double)bounds_ms[i] / 1000, (unsigned long long)below);
 	}
 	if (e == 0)
 		e = buf_printf(b,
-			       "decnet_http_seconds_bucket{route=%s,le=\"+Inf\"} %llu\n"
-			       "decnet_http_seconds_sum{route=%s} %.3f\n"
-			       "decnet_http_seconds_count{route=%s} %llu\n",
+			       "decnet_http_seconds_bucket{route=\"%s\",le=\"+Inf\"} %llu\n"
+			       "decnet_http_seconds_sum{route=\"%s\"} %.3f\n"
+			       "decnet_http_seconds_count{route=\"%s\"} %llu\n",
 			       label, (unsigned long long)r->n, label, (double)r->sum_ms / 1000,
 			       label, (unsigned long long)r->n);
 	return e;
@@ -121,6 +120,28 @@ static const char *
 path_of(size_t route)
 {
 	return route < router_count ? router_table[route].path : "other";
+}
+
+/* The times of one path, whatever the method: the label is that of the counter, so that the two can
+ * be joined. 1: an earlier row had it. */
+static int
+times_of(const struct metrics *m, size_t first, struct metrics_route *ret)
+{
+	const char *path = path_of(first);
+
+	for (size_t i = 0; i < first; i++)
+		if (strcmp(path_of(i), path) == 0)
+			return 1;
+	*ret = m->routes[first];
+	for (size_t i = first + 1; i < router_count; i++) {
+		if (strcmp(path_of(i), path) != 0)
+			continue;
+		for (size_t k = 0; k < METRICS_BUCKETS; k++)
+			ret->bucket[k] += m->routes[i].bucket[k];
+		ret->sum_ms += m->routes[i].sum_ms;
+		ret->n += m->routes[i].n;
+	}
+	return 0;
 }
 
 int
@@ -139,13 +160,10 @@ metrics_put(const struct metrics *m, struct buf *b)
 	if (e == 0)
 		e = buf_printf(b, "# TYPE decnet_http_seconds histogram\n");
 	for (size_t i = 0; i <= router_count && e == 0; i++) {
-		char label[256];
+		struct metrics_route times;
 
-		/* One path may stand for several methods. */
-		(void)snprintf(label, sizeof(label), "\"%s%s%s\"", method_of(i),
-			       i < router_count ? " " : "", path_of(i));
-		if (m->routes[i].n)
-			e = put_times(&m->routes[i], label, b);
+		if (times_of(m, i, &times) == 0 && times.n)
+			e = put_times(&times, path_of(i), b);
 	}
 	return e;
 }

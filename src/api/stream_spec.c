@@ -23,18 +23,26 @@ stream_spec_free(struct stream_spec *s)
 	free(s);
 }
 
-/* Health of one worker or of all, and what the bus tells of itself: what `/workers` shows anyway.
- */
+/* Health of one worker or of all, and what the bus tells of itself: what `/workers` shows anyway. A
+ * worker that does not exist is refused like any other mistake in a name: a stream that can never
+ * speak helps nobody. */
 static bool
 open_system(struct sv pattern)
 {
+	static const char *const beats[] = {"*",       "api",  "bus",	   "decoy",
+					    "mutator", "netd", "resolver", "supervisor"};
 	struct sv rest = pattern, worker;
 
 	if (sv_eq(pattern, SV("system.bus.health")) || sv_eq(pattern, SV("system.bus.dropped")))
 		return true;
 	(void)sv_cut(&rest, '.');
 	worker = sv_cut(&rest, '.');
-	return sv_eq(rest, SV("health")) && !sv_eq(worker, SV(">"));
+	if (!sv_eq(rest, SV("health")))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(beats); i++)
+		if (sv_eq(worker, sv_from(beats[i])))
+			return true;
+	return false;
 }
 
 static bool

@@ -373,6 +373,10 @@ open_all(struct program *p, struct err *e)
 	options.tls = p->tls;
 	if (r == 0)
 		r = api_workers_start(&p->state, &options, e);
+	if (r == -EADDRNOTAVAIL) {
+		err_wrap(e, "DECNET_API_HOST");
+		r = -EINVAL;
+	}
 	p->serving = r == 0;
 	return r < 0 ? r : open_metrics(p, e);
 }

@@ -2,6 +2,7 @@
 /* The environment, read once: conf.def says what there is. */
 #include "util/conf.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ load_text(const char *variable, const char *def, size_t max, char **ret, struct 
 
 	if (!text)
 		text = def;
-	/* Only these two may be set to nothing on purpose; elsewhere an empty text counts as not
+	/* Only this one may be set to nothing on purpose; elsewhere an empty text counts as not
 	 * set. */
 	if (text && !*text && strcmp(variable, "DECNET_METRICS_LISTEN") != 0)
 		text = def;
@@ -211,6 +212,39 @@ http_address(const char *text)
 	return true;
 }
 
+/* Each entry what a browser sends as Origin: a scheme, a host, perhaps a port, and no path; else it
+ * would never match, silently. */
+static bool
+origins_plain(const char *list)
+{
+	struct sv rest = sv_from(list);
+	char origin[256];
+
+	while (rest.n) {
+		struct sv entry = sv_trim(sv_cut(&rest, ','));
+
+		if (entry.n == 0)
+			continue;
+		if (sv_copy(entry, origin, sizeof(origin)) < 0 || !http_address(origin) ||
+		    strchr(strstr(origin, "://") + 3, '/'))
+			return false;
+	}
+	return true;
+}
+
+/* An IPv4 network of which at least one /24 can be cut. */
+static bool
+pool_usable(const char *text)
+{
+	struct sv bits = sv_from(text), address = sv_cut(&bits, '/');
+	char host[INET_ADDRSTRLEN];
+	struct in_addr in;
+	uint64_t n;
+
+	return sv_copy(address, host, sizeof(host)) >= 0 && inet_pton(AF_INET, host, &in) == 1 &&
+	       sv_u64(bits, 24, &n) >= 0 && (ntohl(in.s_addr) & (UINT32_MAX >> n)) == 0;
+}
+
 static int
 check(const struct conf *c, struct err *e)
 {
@@ -228,6 +262,12 @@ check(const struct conf *c, struct err *e)
 	if (strncmp(c->db_url, "sqlite:", 7) != 0 && strncmp(c->db_url, "postgresql://", 13) != 0)
 		return err_set(e, -EINVAL,
 			       "DECNET_DB_URL: expected sqlite:<path> or postgresql://...");
+	if (strcmp(c->db_url, "sqlite:") == 0)
+		return err_set(e, -EINVAL, "DECNET_DB_URL: names no file");
+	if (!pool_usable(c->pool))
+		return err_set(e, -EINVAL,
+			       "DECNET_POOL: expected an IPv4 network of /24 or wider, as in "
+			       "172.16.0.0/12");
 	if (c->jwt_secret && strlen(c->jwt_secret) < 32)
 		return err_set(e, -EINVAL, "DECNET_JWT_SECRET: shorter than 32 characters");
 	if (c->admin_password && strlen(c->admin_password) < 12)
@@ -244,6 +284,9 @@ check(const struct conf *c, struct err *e)
 			       "OTEL_EXPORTER_OTLP_ENDPOINT: expected http://... or https://...");
 	if (c->cors_origins && strchr(c->cors_origins, '*'))
 		return err_set(e, -EINVAL, "DECNET_CORS_ORIGINS: name the origins, * is refused");
+	if (c->cors_origins && !origins_plain(c->cors_origins))
+		return err_set(e, -EINVAL,
+			       "DECNET_CORS_ORIGINS: expected origins as in https://host:port");
 	return 0;
 }
 

@@ -69,6 +69,8 @@ reads_requests(void **state)
 		{API_STREAM_EVENTS, NULL, "topics", "system.health", 422},
 		{API_STREAM_EVENTS, NULL, "topics", "system.api.control", 422},
 		{API_STREAM_EVENTS, NULL, "topics", "system.bus.*", 422},
+		{API_STREAM_EVENTS, NULL, "topics", "system.nobody.health", 422},
+		{API_STREAM_EVENTS, NULL, "topics", "system.supervisor.health", 0},
 		{API_STREAM_EVENTS, NULL, "topics", "system.bus.health,system.bus.dropped", 0},
 		{API_STREAM_EVENTS, NULL, "topics", "system.*.health,system.mutator.health", 0},
 		{API_STREAM_EVENTS, NULL, "topics",

@@ -73,6 +73,14 @@ an_unusable_value_is_refused_by_name(void **state)
 		{"DECNET_JWT_SECRET", "short"},
 		{"DECNET_ADMIN_PASSWORD", "short"},
 		{"DECNET_CORS_ORIGINS", "*"},
+		{"DECNET_CORS_ORIGINS", "console.example"},
+		{"DECNET_CORS_ORIGINS", "https://a.example, https://b.example/"},
+		{"DECNET_DB_URL", "sqlite:"},
+		{"DECNET_POOL", "10.0.0.0"},
+		{"DECNET_POOL", "10.0.0.0/25"},
+		{"DECNET_POOL", "10.0.0.1/8"},
+		{"DECNET_POOL", "fd00::/8"},
+		{"DECNET_POOL", "10.0.0.0/x"},
 		{"DECNET_LOG_FORMAT", "xml"},
 		{"DECNET_LOG_LEVEL", "loud"},
 		{"DECNET_NET_DRIVER", "docker"},
@@ -143,12 +151,30 @@ the_bus_follows_its_variables(void **state)
 	}
 }
 
+static void
+networks_and_origins_that_can_be_used(void **state)
+{
+	static const char *const pools[] = {"10.9.8.0/24", "0.0.0.0/0", "192.168.0.0/16"};
+	struct conf c;
+
+	(void)state;
+	assert_int_equal(setenv("DECNET_CORS_ORIGINS", "http://a:81, https://[::1]:8443,", 1), 0);
+	for (size_t i = 0; i < ARRAY_LEN(pools); i++) {
+		assert_int_equal(setenv("DECNET_POOL", pools[i], 1), 0);
+		assert_int_equal(conf_load(&c, NULL), 0);
+		assert_string_equal(c.pool, pools[i]);
+		conf_fini(&c);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(defaults, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_unusable_value_is_refused_by_name, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(networks_and_origins_that_can_be_used, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(booleans_in_every_word, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_bus_follows_its_variables, setup, teardown),
