@@ -141,9 +141,14 @@ check('systems without time stamps show none', async () => {
 });
 
 check('Linux is slow to say that ports are closed, others are not', async () => {
-  const told = async (name) => Number(await attacker.run('python3', WIRE, 'closed', await address(name), '60'));
-  assert.ok((await told('shell')) < 20);
-  for (const name of ['bench', 'files', 'sensor']) assert.ok((await told(name)) > 50, name);
+  // Fewer than the kernel under all of them would let go at once.
+  const told = async (name) => Number(await attacker.run('python3', WIRE, 'closed', await address(name), '30'));
+  const slow = await told('shell');
+  assert.ok(slow < 15, String(slow));
+  for (const name of ['bench', 'files', 'sensor']) {
+    const n = await told(name);
+    assert.ok(n > 20, `${name} ${n}`);
+  }
 });
 
 for (const plain of [false, true]) {
