@@ -294,17 +294,17 @@ static int
 renew(struct peers *p, struct db *db, bool *ret_shares, bool *ret_published, struct err *e)
 {
 	uint64_t now_ms = clock_unix_ms();
-	int64_t others = 0, silent;
+	struct gateway_living living = {0};
 	struct gateway_row row;
 	int r = gateway_turn(db, e), known;
 
 	if (r == 0)
 		r = gateway_sweep(db, now_ms, e);
 	if (r == 0)
-		r = gateway_others(db, p->id, now_ms, &others, &silent, e);
+		r = gateway_look(db, p->id, now_ms, &living, e);
 	if (r < 0)
 		return r;
-	*ret_shares = wanted(p, others);
+	*ret_shares = wanted(p, living.others);
 	row = own_row(p, now_ms, *ret_shares);
 	known = gateway_set(db, &row, e);
 	if (known == 0)
@@ -322,13 +322,15 @@ int
 peers_beat(struct peers *p, struct db *db, struct err *e)
 {
 	bool shares = false, published = false;
-	int64_t others = 0, silent;
-	int r = gateway_others(db, p->id, clock_unix_ms(), &others, &silent, e);
+	struct gateway_living living = {0};
+	int r = gateway_look(db, p->id, clock_unix_ms(), &living, e);
 
 	if (r < 0)
 		return r;
-	/* Alone: a look is all it costs. */
-	if (!wanted(p, others) && !atomic_load(&p->shares) && clock_mono_ms() < p->renew_ms)
+	/* Alone: a look is all it costs. (Who was started at this address by mistake has taken the
+	 * row away.) */
+	if (!wanted(p, living.others) && !atomic_load(&p->shares) && living.self &&
+	    clock_mono_ms() < p->renew_ms)
 		return 0;
 	r = db_begin_write(db, e);
 	if (r == 0)
@@ -372,12 +374,11 @@ peers_free(struct peers *p)
 }
 
 static int
-enter(struct peers *p, struct db *db, int64_t *ret_silent, struct err *e)
+enter(struct peers *p, struct db *db, struct gateway_living *ret, struct err *e)
 {
 	uint64_t now_ms = clock_unix_ms();
 	bool shares = false, published = false;
 	struct gateway_row row;
-	int64_t others = 0;
 	int r = db_begin_write(db, e);
 
 	if (r == 0)
@@ -389,8 +390,8 @@ enter(struct peers *p, struct db *db, int64_t *ret_silent, struct err *e)
 	if (r == 0)
 		r = gateway_add(db, &row, e);
 	if (r == 0)
-		r = gateway_others(db, p->id, now_ms, &others, ret_silent, e);
-	shares = r == 0 && wanted(p, others);
+		r = gateway_look(db, p->id, now_ms, ret, e);
+	shares = r == 0 && wanted(p, ret->others);
 	row = own_row(p, now_ms + PEERS_JOIN_MS, shares);
 	if (shares) {
 		r = gateway_set(db, &row, e);
@@ -410,14 +411,14 @@ peers_join(struct peers *p, struct db *db, struct err *e)
 {
 	const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000};
 	uint64_t until_ms = clock_mono_ms() + PEERS_JOIN_MS;
-	int64_t others, silent = 0;
-	int r = enter(p, db, &silent, e);
+	struct gateway_living living = {0};
+	int r = enter(p, db, &living, e);
 
-	while (r == 0 && silent > 0 && clock_mono_ms() < until_ms) {
+	while (r == 0 && living.silent > 0 && clock_mono_ms() < until_ms) {
 		(void)nanosleep(&pause, NULL);
-		r = gateway_others(db, p->id, clock_unix_ms(), &others, &silent, e);
+		r = gateway_look(db, p->id, clock_unix_ms(), &living, e);
 	}
-	if (r == 0 && silent > 0)
+	if (r == 0 && living.silent > 0)
 		log_event(LV_WARN, "api.peers", KV_S("why", "a gateway does not answer"));
 	return r;
 }

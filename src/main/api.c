@@ -52,7 +52,7 @@ struct program {
 	struct http_server *metrics;
 	struct http_tls *tls; /* NULL: plain */
 	struct chore beat, tidy, peers;
-	bool serving, stopping;
+	bool joined, serving, stopping;
 };
 
 static int
@@ -262,6 +262,7 @@ open_store(struct program *p, struct err *e)
 		r = db_open(p->conf.db_url, DB_READ_WRITE, &db, e);
 	if (r == 0)
 		r = api_first_admin(db, &p->conf, e);
+	p->joined = r == 0;
 	if (r == 0)
 		r = peers_join(p->state.peers, db, e);
 	db_close(db);
@@ -389,6 +390,7 @@ say_goodbye(struct program *p)
 
 	if (db_open(p->conf.db_url, DB_READ_WRITE, &db, &e) < 0)
 		return;
+	/* Without having served there is no heartbeat, and somebody else's is left alone. */
 	if (db_begin_write(db, &e) == 0 && worker_remove(db, "api", getpid(), &e) == 0 &&
 	    peers_leave(p->state.peers, db, &e) == 0 && db_commit(db, &e) == 0)
 		log_plain(LV_DEBUG, "api.goodbye");
@@ -419,7 +421,7 @@ serve(struct program *p, struct err *e)
 	http_tls_free(p->tls);
 	pool_free(p->state.hash_pool);
 	pool_free(p->state.pool);
-	if (p->serving)
+	if (p->joined)
 		say_goodbye(p);
 	http_server_free(p->metrics);
 	bus_client_free(p->state.bus);

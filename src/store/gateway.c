@@ -90,8 +90,8 @@ gateway_sweep(struct db *db, uint64_t now_ms, struct err *e)
 }
 
 int
-gateway_others(struct db *db, const char *id, uint64_t now_ms, int64_t *ret_others,
-	       int64_t *ret_silent, struct err *e)
+gateway_look(struct db *db, const char *id, uint64_t now_ms, struct gateway_living *ret,
+	     struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_GATEWAY_OTHERS);
 	int r;
@@ -100,8 +100,9 @@ gateway_others(struct db *db, const char *id, uint64_t now_ms, int64_t *ret_othe
 	db_bind_int(st, 2, (int64_t)now_ms);
 	r = db_step(st, e);
 	if (r == 1) {
-		*ret_others = db_col_int(st, 0);
-		*ret_silent = db_col_int(st, 1);
+		ret->others = db_col_int(st, 0);
+		ret->silent = db_col_int(st, 1);
+		ret->self = db_col_int(st, 2) > 0;
 	}
 	db_reset(st);
 	return r < 0 ? r : 0;

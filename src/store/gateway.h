@@ -39,10 +39,15 @@ int gateway_remove(struct db *db, const char *id, struct err *e) A_NODISCARD;
 /* Forget gateways whose lease has ended, their slots, and tickets that are too old. 0 or a store
  * failure. */
 int gateway_sweep(struct db *db, uint64_t now_ms, struct err *e) A_NODISCARD;
-/* Any transaction: how many others live, and how many of them do not share yet. 0 or a store
- * failure. */
-int gateway_others(struct db *db, const char *id, uint64_t now_ms, int64_t *ret_others,
-		   int64_t *ret_silent, struct err *e) A_NODISCARD;
+struct gateway_living {
+	int64_t others; /* that live */
+	int64_t silent; /* ... and do not share yet */
+	bool self;	/* one's own row is there, and its lease has not ended */
+};
+
+/* Any transaction, or none: who lives. 0 or a store failure. */
+int gateway_look(struct db *db, const char *id, uint64_t now_ms, struct gateway_living *ret,
+		 struct err *e) A_NODISCARD;
 
 /* Streams of the user at other gateways that live. 0 or a store failure. */
 int gateway_slots_elsewhere(struct db *db, const char *id, const char *user, uint64_t now_ms,

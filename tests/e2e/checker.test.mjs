@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Many viewers of all five streams that join, stall, are cut and come back, while writers go at full speed and processes are
-// killed: what each of them saw is what the journal (or the log) holds above its snapshot, and what it folds is what REST answers.
+// Many viewers of all five streams that join, stall, are cut and come back, at either of two gateways, while writers go at full speed and
+// processes are killed: what each of them saw is what the journal (or the log) holds above its snapshot, and what it folds is what REST answers.
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Api } from './lib/api.mjs';
+import { Gateway } from './lib/gateway.mjs';
 import { random } from './lib/random.mjs';
 import { Viewer } from './lib/sse.mjs';
 import { Suite, eventually } from './lib/suite.mjs';
@@ -21,6 +22,7 @@ const LIVE_MOST = 12;
 // A process that is killed too often is away most of the time: the supervisor waits longer each time.
 const KILL_PAUSE_MS = process.env.DECNET_SOAK ? [3000, 10000] : [1000, 2500];
 const PROCESSES = ['decnet-bus', 'decnet-decoy', 'decnet-resolver', 'decnet-mutator', 'decnet-api'];
+const SECOND = 'the second gateway';
 
 /** One viewer's history: a snapshot, then rows over any number of connections. */
 class Watcher {
@@ -69,8 +71,8 @@ class Watcher {
   }
 
   #connect(lastEventId, cutAt) {
-    const { suite, api } = this.world;
-    return new Viewer(suite.url, this.stream.path, { token: api.token, query: this.stream.query, lastEventId: lastEventId || undefined, cutAt });
+    const { suite, api, second } = this.world;
+    return new Viewer(this.rng.next() < 0.5 ? suite.url : second.url, this.stream.path, { token: api.token, query: this.stream.query, lastEventId: lastEventId || undefined, cutAt });
   }
 
   /** One connection: it may be cut at any byte, or not read for a while. */
@@ -353,7 +355,10 @@ async function kill(world) {
   while (Date.now() < end && !world.over) {
     await pause(KILL_PAUSE_MS[0] + world.rng.below(KILL_PAUSE_MS[1]));
     const name = world.rng.pick(world.processes);
-    await world.suite.kill(name);
+    if (name === SECOND) {
+      await world.second.stop('SIGKILL');
+      world.second = await Gateway.start(world.suite, {}, world.second.port);
+    } else await world.suite.kill(name);
     world.kills++;
   }
 }
@@ -361,13 +366,18 @@ async function kill(world) {
 for (const bus of [true, false]) {
   test(`${VIEWERS} viewers for ${SECONDS} s, ${bus ? 'with' : 'without'} the bus`, async (t) => {
     const suite = await Suite.start({ DECNET_SSE_MAX_PER_USER: '0', DECNET_BUS_ENABLED: String(bus), DECNET_LOG_LEVEL: 'warning' });
-    t.after(() => suite.stop());
+    let world;
+    t.after(async () => {
+      await world?.second?.stop();
+      await suite.stop();
+    });
     const rng = random();
     t.diagnostic(`seed ${rng.seed}`);
     const counts = { accepted: 0, requests: 0, decisions: 0, kills: 0, compared: 0, histories: 0, histograms: 0 };
-    const world = { suite, rng, ...counts, folds: new Set(), settling: false, over: false, ...(await setUp(suite)) };
+    world = { suite, rng, ...counts, folds: new Set(), settling: false, over: false, ...(await setUp(suite)) };
     world.began = Date.now();
-    world.processes = PROCESSES.filter((name) => suite.pid(name));
+    world.second = await Gateway.start(suite);
+    world.processes = [...PROCESSES.filter((name) => suite.pid(name)), SECOND];
 
     const watchers = Array.from({ length: VIEWERS }, (_, i) => new Watcher(world, i));
     // The first failure of any of them ends the test at once.

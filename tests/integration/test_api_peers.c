@@ -362,6 +362,31 @@ a_successor_at_the_address_takes_the_place(void **state)
 	gate_kill(&again);
 }
 
+/* A second server is started on the port by mistake, and cannot stay. */
+static void
+who_took_the_place_by_mistake_gives_it_back(void **state)
+{
+	struct world *w = *state;
+	struct gate mistake;
+	struct gateway_living living = {0};
+
+	join(&w->a);
+	beat(&w->a);
+	gate_start(w, &mistake, 1);
+	join(&mistake);
+	assert_int_equal(db_begin_write(mistake.db, NULL), 0);
+	assert_int_equal(peers_leave(mistake.state.peers, mistake.db, NULL), 0);
+	assert_int_equal(db_commit(mistake.db, NULL), 0);
+	gate_kill(&mistake);
+	assert_int_equal(gateway_look(w->b.db, "", clock_unix_ms(), &living, NULL), 0);
+	assert_int_equal(living.others, 0);
+	beat(&w->a);
+	assert_int_equal(gateway_look(w->b.db, "", clock_unix_ms(), &living, NULL), 0);
+	assert_int_equal(living.others, 1);
+	assert_false(living.self);
+	assert_false(peers_share(w->a.state.peers));
+}
+
 static void
 a_lease_that_ends_frees_slots(void **state)
 {
@@ -652,6 +677,7 @@ main(void)
 		TEST(windows_are_bounded),
 		TEST(the_cap_holds_over_both),
 		TEST(a_successor_at_the_address_takes_the_place),
+		TEST(who_took_the_place_by_mistake_gives_it_back),
 		TEST(a_lease_that_ends_frees_slots),
 		TEST(many_at_once_never_hold_more_than_the_cap),
 		TEST(tickets_go_from_one_to_the_other),

@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { build, eventually, freePort } from './suite.mjs';
 
 export class Gateway {
-  static async start(suite, env = {}) {
+  /** On `port` it takes the place of one that served there. */
+  static async start(suite, env = {}, port = 0) {
     const g = new Gateway();
-    g.port = await freePort();
+    g.port = port || (await freePort());
     g.url = `http://127.0.0.1:${g.port}`;
     g.log = '';
     g.process = spawn(join(build, 'src/main/decnet-api'), [], { env: { ...suite.env, ...env, DECNET_API_PORT: String(g.port) }, stdio: ['ignore', 'ignore', 'pipe'] });
