@@ -191,6 +191,61 @@ check('mutations change the wire', async () => {
   assert.equal(await attacker.reaches(late, 23), false);
 });
 
+check('decoys of datagrams: what was asked is answered, and nothing else leaves', async (t) => {
+  await applied('add_decky', { name: 'prn-01', lan: 'dmz', services: ['snmp'], archetype: 'printer' });
+  await applied('add_decky', { name: 'prn-02', lan: 'inner', services: ['snmp'], archetype: 'printer' });
+  const [near, far] = [await address('prn-01', 'dmz'), await address('prn-02', 'inner')];
+  const own = JSON.parse(await attacker.run('ip', '-j', '-4', 'addr', 'show', 'eth0'))[0].addr_info[0].local;
+  const name = '1.3.6.1.2.1.1.5.0';
+  // An address may have been another decky's a moment ago, with another hardware address.
+  await attacker.run('ip', 'neigh', 'flush', 'dev', 'eth0');
+  const get = (ip, ...args) => attacker.run('snmpget', '-v2c', '-c', 'public', '-t', '5', '-r', '1', '-On', ...args, ip, name);
+  assert.match(await get(near), /STRING: "?prn-01"?/);
+  // Through the gateway, too, whose fence sees the question and the answer on other links.
+  assert.match(await get(far), /STRING: "?prn-02"?/);
+  assert.match(await attacker.run('snmpwalk', '-v1', '-c', 'public', '-t', '5', near, '1.3.6.1.2.1.1'), /JETDIRECT|HP ETHERNET/);
+  const d = await detail();
+  const space = `${topology.id}.${d.deckies.find((x) => x.name === 'prn-01').uuid}`;
+  assert.match(fabric.enter(space, 'ss', '-Hlun'), /:161\b/);
+  assert.equal(fabric.enter(space, 'ss', '-Hltn').trim(), '');
+
+  const other = within((await lan('dmz')).subnet, 201);
+  await attacker.run('ip', 'addr', 'add', `${other}/24`, 'dev', 'eth0');
+  // One question of ours is known to the fence: from our port 40161 to its 161. Whoever sits in the decky's namespace may answer that, and no more.
+  const arrived = async () => {
+    const [, line] = (await attacker.run('grep', '^Udp:', '/proc/net/snmp')).trim().split('\n');
+    const [, good, noPort] = line.split(' ').map(Number);
+    return good + noPort;
+  };
+  await attacker.run('nping', '--udp', '-c', '1', '-g', '40161', '-p', '161', '--data-string', 'x', near);
+  const send = async (from, to, target) => {
+    const [before, fenced] = [await arrived(), fabric.dropped()];
+    fabric.enter(space, 'nping', '--udp', '-c', '3', '--delay', '20ms', '-H', '-g', String(from), '-p', String(to), '--data-length', '8', target);
+    return { came: (await arrived()) - before, dropped: fabric.dropped() - fenced };
+  };
+  const answer = await send(161, 40161, own);
+  assert.equal(answer.came, 3, 'an answer to what was asked');
+  for (const [what, from, to, target] of [
+    ['to a port that has not asked', 161, 40162, own],
+    ['from a port that was not asked', 162, 40161, own],
+    ['to somebody who has not asked', 161, 40161, other],
+    ['to another decky that has not asked', 161, 40161, await address('web-01', 'dmz')],
+  ]) {
+    const r = await send(from, to, target);
+    t.diagnostic(`${what}: ${JSON.stringify(r)}`);
+    assert.equal(r.came, 0, what);
+    assert.ok(r.dropped >= 3, what);
+  }
+
+  await attacker.run('ip', 'addr', 'del', `${other}/24`, 'dev', 'eth0');
+
+  await suite.kill('decnet-decoy --udp');
+  await eventually('it answers again', async () => /prn-01/.test(await get(near)));
+  await applied('remove_decky', { decky: 'prn-02' });
+  await applied('remove_decky', { decky: 'prn-01' });
+  await assert.rejects(get(near, '-t', '1', '-r', '0'));
+});
+
 check('a decky that stops forwarding closes the way, and opens it again', async () => {
   const vault = await address('vault-01', 'deep');
   assert.equal(await attacker.reaches(vault, 80), true);
@@ -249,7 +304,7 @@ async function agreesWholly() {
   assert.deepEqual(fabric.spaces().sort(), d.deckies.map((x) => `${topology.id}.${x.uuid}`).sort());
   assert.equal(fabric.links().length, d.lans.length + d.edges.length);
   for (const x of d.deckies)
-    for (const e of x.endpoints) if (e.lan === 'dmz') assert.equal(await attacker.reaches(e.address, e.port), true, `${x.name} ${e.address}:${e.port}`);
+    for (const e of x.endpoints) if (e.lan === 'dmz' && e.proto === 'tcp') assert.equal(await attacker.reaches(e.address, e.port), true, `${x.name} ${e.address}:${e.port}`);
   assert.equal(d.topology.status, 'active');
 }
 
