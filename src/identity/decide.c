@@ -50,6 +50,28 @@ lookup(const struct identity_engine *e, const uint8_t *id, bool *ret_found)
 }
 
 static int
+stale(struct identity_engine *e, uint32_t decision)
+{
+	if (e->decisions[decision].stale)
+		return 0;
+	e->decisions[decision].stale = true;
+	return list_push(&e->stale, decision);
+}
+
+/* Everything that was decided about the row. */
+static int
+stale_of(struct identity_engine *e, const uint8_t *id)
+{
+	bool found;
+	const struct decided_row *d = &e->decided[lookup(e, id, &found)];
+
+	for (uint32_t i = 0; found && i < d->n; i++)
+		if (stale(e, d->decisions[i]) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+static int
 note(struct identity_engine *e, const uint8_t *id, uint32_t decision, uint8_t side)
 {
 	bool found;
@@ -68,8 +90,8 @@ note(struct identity_engine *e, const uint8_t *id, uint32_t decision, uint8_t si
 		memcpy(e->decided[at].id, id, IDENTITY_ID_BYTES);
 		e->ndecided++;
 		row = table_find_row(e, id);
-		if (row != NONE)
-			decide_row(e, row);
+		if (row != NONE && decide_row(e, row) < 0)
+			return -ENOMEM;
 	}
 	d = &e->decided[at];
 	decisions = realloc(d->decisions, (d->n + 1) * sizeof(*decisions));
@@ -108,26 +130,32 @@ identity_engine_decide(struct identity_engine *e, uint64_t no, bool apart,
 	memcpy(d->side, side, n);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = note(e, ids[i], (uint32_t)(e->ndecisions - 1), side[i]);
-	e->musts_stale = true;
+	if (r == 0)
+		r = stale(e, (uint32_t)(e->ndecisions - 1));
 	e->failed |= r < 0;
 	return r;
 }
 
-void
+int
 decide_row(struct identity_engine *e, uint32_t row)
 {
-	struct row *r = &e->rows[row];
 	bool found;
 
 	if (e->ndecided == 0 || (e->flags[row] & ROW_DECIDED))
-		return;
+		return 0;
 	(void)lookup(e, e->rest[row].id, &found);
 	if (!found)
-		return;
+		return 0;
 	e->flags[row] |= ROW_DECIDED;
-	if (r->comp != NONE)
-		e->comps[r->comp].decided++;
-	e->musts_stale = true;
+	if (e->rows[row].comp != NONE)
+		e->comps[e->rows[row].comp].decided++;
+	return stale_of(e, e->rest[row].id);
+}
+
+int
+decide_row_gone(struct identity_engine *e, uint32_t row)
+{
+	return e->flags[row] & ROW_DECIDED ? stale_of(e, e->rest[row].id) : 0;
 }
 
 bool
@@ -202,24 +230,51 @@ make_musts(struct identity_engine *e, const struct decision *d, unsigned side)
 	return 0;
 }
 
+static int
+ascending(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* A link may be asked for by several: whatever shares a row with what is stale is made anew too,
+ * and nothing else. */
+static int
+drop_stale(struct identity_engine *e)
+{
+	for (size_t i = 0; i < e->stale.n; i++) {
+		uint32_t at = e->stale.v[i];
+
+		for (uint32_t k = 0; k < e->decisions[at].n; k++) {
+			uint32_t row = table_find_row(e, e->decisions[at].ids[k]);
+
+			if (stale_of(e, e->decisions[at].ids[k]) < 0)
+				return -ENOMEM;
+			if (row != NONE &&
+			    (drop_musts(e, row) < 0 || forest_touch(e, e->rows[row].comp) < 0))
+				return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
 int
 decide_drain(struct identity_engine *e)
 {
-	if (!e->musts_stale)
+	if (e->stale.n == 0)
 		return 0;
-	e->musts_stale = false;
-	for (size_t i = 0; i < e->ndecided; i++) {
-		uint32_t row = table_find_row(e, e->decided[i].id);
+	if (drop_stale(e) < 0)
+		return -ENOMEM;
+	qsort(e->stale.v, e->stale.n, sizeof(*e->stale.v), ascending);
+	for (size_t i = 0; i < e->stale.n; i++) {
+		struct decision *d = &e->decisions[e->stale.v[i]];
 
-		if (row != NONE && drop_musts(e, row) < 0)
-			return -ENOMEM;
-	}
-	for (size_t i = 0; i < e->ndecisions; i++) {
-		const struct decision *d = &e->decisions[i];
-
+		d->stale = false;
 		for (unsigned side = 0; side < (d->apart ? 2 : 1); side++)
 			if (make_musts(e, d, side) < 0)
 				return -ENOMEM;
 	}
+	e->stale.n = 0;
 	return 0;
 }

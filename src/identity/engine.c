@@ -26,7 +26,7 @@ free_lists(struct identity_engine *e)
 		&e->free_rows, &e->free_values, &e->free_comps, &e->free_idents, &e->tokens,
 		&e->news,      &e->others,	&e->dirty,	&e->touched,	 &e->dead,
 		&e->check,     &e->suspects,	&e->told,	&e->watched[0],	 &e->watched[1],
-		&e->seen,      &e->walk[0],	&e->walk[1],	&e->group,
+		&e->stale,     &e->seen,	&e->walk[0],	&e->walk[1],	 &e->group,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
@@ -203,12 +203,13 @@ static int
 set_values(struct identity_engine *e, uint32_t row, const struct wanted *w)
 {
 	struct row *r = &e->rows[row];
-	uint32_t *values = malloc((2 * (size_t)w->total + 1) * sizeof(*values)), *old = r->values;
+	size_t bytes = 2 * (size_t)w->total * sizeof(uint32_t);
+	uint32_t *values = malloc(bytes ? bytes : 1), *old = r->values;
 	unsigned total = row_nvalues(r);
 
 	if (!values)
 		return -ENOMEM;
-	memset(values, 0, (2 * (size_t)w->total + 1) * sizeof(*values));
+	memset(values, 0, bytes);
 	memcpy(values, w->v, w->total * sizeof(*values));
 	if (leave_values(e, row, w, values + w->total) < 0) {
 		free(values);
@@ -247,7 +248,8 @@ put(struct identity_engine *e, const uint8_t *id, uint64_t hash, const struct id
 	if (set_values(e, row, &w) < 0 || level_queue_row(e, row) < 0 ||
 	    pair_row_dirty(e, row, true) < 0)
 		return -ENOMEM;
-	decide_row(e, row);
+	if (decide_row(e, row) < 0)
+		return -ENOMEM;
 	if (is_new)
 		return forest_add_row(e, row) < 0 ? -ENOMEM : 1;
 	stack_enter(e, row);
@@ -270,7 +272,7 @@ take_away(struct identity_engine *e, uint32_t row)
 	static const struct wanted nothing = {.total = 0};
 	struct row *r = &e->rows[row];
 
-	if (anchor_row_gone(e, row) < 0)
+	if (decide_row_gone(e, row) < 0 || anchor_row_gone(e, row) < 0)
 		return -ENOMEM;
 	while (r->nhalves > 0)
 		if (forest_unlink(e, row, r->nhalves - 1) < 0)

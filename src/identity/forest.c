@@ -269,21 +269,30 @@ forest_find(const struct identity_engine *e, uint32_t a, uint32_t b)
 	return NULL;
 }
 
+/* Room for a list of that many: an eighth more, and as much as a block of memory holds anyway. */
+static uint32_t
+room_for(uint32_t n)
+{
+	return (n + n / 8 + 1) / 4 * 4 + 2;
+}
+
+static int
+resize(struct row *r, uint32_t cap)
+{
+	struct half *v = realloc(r->halves, cap * sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	r->halves = v;
+	r->chalves = cap;
+	return 0;
+}
+
 static int
 append(struct row *r, const struct half *h)
 {
-	size_t cap = r->chalves;
-
-	if (r->nhalves == r->chalves) {
-		struct half *v;
-
-		cap = cap < 4 ? 4 : cap + cap / 2;
-		v = realloc(r->halves, cap * sizeof(*v));
-		if (!v)
-			return -ENOMEM;
-		r->halves = v;
-		r->chalves = (uint32_t)cap;
-	}
+	if (r->nhalves == r->chalves && resize(r, room_for(r->nhalves + 1)) < 0)
+		return -ENOMEM;
 	r->halves[r->nhalves++] = *h;
 	return 0;
 }
@@ -305,6 +314,9 @@ drop(struct identity_engine *e, struct row *r, uint32_t at)
 	}
 	swap(e, r, at, r->nhalves - 1);
 	r->nhalves--;
+	/* Whoever represents a value no longer may lose thousands. Without memory it stays. */
+	if (r->chalves > 16 && r->nhalves < r->chalves / 2)
+		(void)resize(r, room_for(r->nhalves));
 }
 
 static uint16_t

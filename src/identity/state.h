@@ -150,6 +150,7 @@ struct ident {
 struct decision {
 	uint64_t no;
 	bool apart;
+	bool stale; /* listed in e->stale */
 	uint32_t n;
 	uint8_t (*ids)[IDENTITY_ID_BYTES];
 	uint8_t *side;
@@ -225,8 +226,8 @@ struct identity_engine {
 	size_t ndecisions, cdecisions;
 	struct decided_row *decided; /* by uuid: what was decided about it */
 	size_t ndecided, cdecided;
-	bool musts_stale; /* the links that decisions ask for are to be made */
-	bool yielding;	  /* some identity yields to a younger one */
+	struct list32 stale; /* decisions whose links are to be made anew */
+	bool yielding;	     /* some identity yields to a younger one */
 
 	/* scratch */
 	uint32_t mark;
@@ -381,8 +382,10 @@ int cut_component(struct identity_engine *e, uint32_t comp, uint32_t *ret_n) A_N
 
 /* -- decide.c: what analysts decided -- */
 void decide_fini(struct identity_engine *e);
-/* The row came: what was decided about it holds from now on. */
-void decide_row(struct identity_engine *e, uint32_t row);
+/* The row came: what was decided about it holds from now on. It goes: others may stand in for it.
+ */
+int decide_row(struct identity_engine *e, uint32_t row) A_NODISCARD;
+int decide_row_gone(struct identity_engine *e, uint32_t row) A_NODISCARD;
 /* The links that decisions ask for. */
 int decide_drain(struct identity_engine *e) A_NODISCARD;
 /* Whether the latest decision on the two wants them apart. */

@@ -93,6 +93,42 @@ def the_same_again_is_no_news(exe):
         assert engine.drain()[1] == []
 
 
+def decisions_one_by_one(exe):
+    """Given between batches, with rows that come late and go: as if all had been known before."""
+    rows, dice = list(current(streams.stream("mixture", 500, 9)).values()), random.Random(8)
+    names, early, late = [r["id"] for r in rows], rows[:400], rows[400:]
+    follower, told = Follower(), []
+    with Engine(exe, SECRET) as engine:
+        for row in early:
+            engine.say(row)
+        for event in engine.drain(1)[1]:
+            follower.take(event)
+        for i in range(60):
+            some = dice.sample(names, dice.choice((2, 2, 3, 6)))
+            cut = dice.randint(1, len(some) - 1)
+            told.append({"op": "decide", "apart": dice.random() < .5, "sides": [some[:cut], some[cut:]]})
+            engine.say(told[-1])
+            if i % 3 == 1:
+                engine.say(late.pop())
+            partition, events = engine.drain(2 + i)
+            for event in events:
+                follower.take(event)
+            assert follower.partition() == partition, f"changes of decision {i}"
+            if i % 10 == 9:
+                assert as_groups(partition) == anew(exe, early + rows[400 + len(late):], told), f"decision {i}"
+        for name in dice.sample(names[:400], 200):
+            engine.say({"op": "remove", "id": name})
+            early = [r for r in early if r["id"] != name]
+        assert as_groups(engine.drain(99)[0]) == anew(exe, early + rows[400 + len(late):], told)
+
+
+def anew(exe, rows, told):
+    with Engine(exe, SECRET) as engine:
+        for what in told + rows:
+            engine.say(what)
+        return as_groups(engine.drain(1)[0])
+
+
 def main():
     exe = sys.argv[1]
     points = [(f"{kind}, seed {seed}: equal on every batch",
@@ -102,6 +138,7 @@ def main():
         ("50 orders of arrival, one partition", lambda: the_order_does_not_count(exe)),
         ("every second observation goes: as if it had never come", lambda: what_is_gone_leaves_nothing(exe)),
         ("misread and corrected: as if it had never been", lambda: a_wrong_revision_leaves_nothing(exe)),
+        ("decisions one by one: as if all had been known before", lambda: decisions_one_by_one(exe)),
         ("the same again changes nothing", lambda: the_same_again_is_no_news(exe)),
     ]
     return run(points)
