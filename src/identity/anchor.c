@@ -389,26 +389,79 @@ rank(const struct identity_engine *e, const struct identity_change *c)
 	return 7;
 }
 
+/* What changes are ordered by, beside each other in memory. */
+struct order {
+	uint64_t uuid[2]; /* as numbers */
+	uint32_t at;
+	uint32_t rank;
+};
+
+static uint64_t
+big_endian(const uint8_t *p)
+{
+	uint64_t v = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		v = v << 8 | p[i];
+	return v;
+}
+
+/* Changes of one kind of one identity. */
+static int
+by_other(const struct identity_engine *e, const struct identity_change *a,
+	 const struct identity_change *b)
+{
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	if (a->row != b->row)
+		return e->rest[a->row].seq < e->rest[b->row].seq ? -1 : 1;
+	return a->other != b->other && a->other != NONE && b->other != NONE
+		       ? memcmp(e->idents[a->other].uuid, e->idents[b->other].uuid,
+				IDENTITY_ID_BYTES)
+		       : 0;
+}
+
 static int
 by_rank(const void *x, const void *y, void *user)
 {
 	const struct identity_engine *e = user;
-	const struct identity_change *a = x, *b = y;
-	unsigned p = rank(e, a), q = rank(e, b);
-	int c;
+	const struct order *a = x, *b = y;
 
-	if (p != q)
-		return p < q ? -1 : 1;
-	c = memcmp(e->idents[a->identity].uuid, e->idents[b->identity].uuid, IDENTITY_ID_BYTES);
-	if (c != 0 || a->kind != b->kind)
-		return c != 0 ? c : a->kind < b->kind ? -1 : 1;
-	if (a->row != b->row)
-		return e->rest[a->row].seq < e->rest[b->row].seq ? -1 : 1;
-	return a->other == b->other ? 0
-	       : a->other != NONE && b->other != NONE
-		       ? memcmp(e->idents[a->other].uuid, e->idents[b->other].uuid,
-				IDENTITY_ID_BYTES)
-		       : 0;
+	if (a->rank != b->rank)
+		return a->rank < b->rank ? -1 : 1;
+	for (unsigned i = 0; i < 2; i++)
+		if (a->uuid[i] != b->uuid[i])
+			return a->uuid[i] < b->uuid[i] ? -1 : 1;
+	return by_other(e, &e->changes[a->at], &e->changes[b->at]);
+}
+
+static int
+sort_changes(struct identity_engine *e)
+{
+	struct order *v = malloc((e->nchanges + 1) * sizeof(*v));
+	struct identity_change *sorted = malloc((e->nchanges + 1) * sizeof(*sorted));
+
+	if (!v || !sorted) {
+		free(v);
+		free(sorted);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < e->nchanges; i++) {
+		const uint8_t *uuid = e->idents[e->changes[i].identity].uuid;
+
+		v[i] = (struct order){{big_endian(uuid), big_endian(uuid + 8)},
+				      (uint32_t)i,
+				      rank(e, &e->changes[i])};
+	}
+	if (e->nchanges > 0)
+		qsort_r(v, e->nchanges, sizeof(*v), by_rank, e);
+	for (size_t i = 0; i < e->nchanges; i++)
+		sorted[i] = e->changes[v[i].at];
+	free(v);
+	free(e->changes);
+	e->changes = sorted;
+	e->cchanges = e->nchanges + 1;
+	return 0;
 }
 
 /* Everything that somebody left is collected anew: say so of what it belongs to now. */
@@ -470,8 +523,8 @@ anchor_drain(struct identity_engine *e)
 	}
 	e->suspects.n = 0;
 	spread_losses(e);
-	if (e->nchanges > 0)
-		qsort_r(e->changes, e->nchanges, sizeof(*e->changes), by_rank, e);
+	if (sort_changes(e) < 0)
+		return -ENOMEM;
 	for (size_t i = 0; i < e->told.n; i++)
 		e->idents[e->told.v[i]].flags &=
 			(uint16_t) ~(IDENT_NEW | IDENT_LOST | IDENT_WINNER);

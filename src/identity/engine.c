@@ -7,6 +7,8 @@
 
 #include "identity/state.h"
 
+#define SCRATCH_KEPT ((size_t)1 << 16)
+
 int
 identity_engine_new(const struct identity_secret *secret, struct identity_engine **ret_engine)
 {
@@ -91,6 +93,12 @@ number_values(struct identity_engine *e, const struct identity_features *f, stru
 	uint32_t v;
 
 	*w = (struct wanted){.total = 0};
+	for (unsigned c = 0; c < IDENTITY_SET_CLASSES; c++) {
+		const uint64_t *keys = identity_features_of(f, (enum identity_value_class)c);
+
+		for (unsigned i = 0; i < f->n[c]; i++)
+			table_fetch_value(e, keys[i], (enum identity_value_class)c);
+	}
 	for (unsigned c = 0; c < IDENTITY_SET_CLASSES; c++) {
 		const uint64_t *keys = identity_features_of(f, (enum identity_value_class)c);
 
@@ -312,6 +320,27 @@ bury(struct identity_engine *e)
 	return 0;
 }
 
+/* What one large batch needed is not kept for the small ones that follow. */
+static void
+release(struct identity_engine *e)
+{
+	struct list32 *const lists[] = {&e->tokens,  &e->others, &e->news,    &e->dirty,
+					&e->touched, &e->check,	 &e->told,    &e->suspects,
+					&e->seen,    &e->group,	 &e->walk[0], &e->walk[1]};
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		if (lists[i]->cap <= SCRATCH_KEPT)
+			continue;
+		free(lists[i]->v);
+		*lists[i] = (struct list32){.n = 0};
+	}
+	if (e->cjobs <= SCRATCH_KEPT)
+		return;
+	free(e->jobs);
+	e->jobs = NULL;
+	e->cjobs = 0;
+}
+
 int
 identity_engine_drain(struct identity_engine *e, uint64_t now_ms, struct identity_changes *ret)
 {
@@ -332,6 +361,7 @@ identity_engine_drain(struct identity_engine *e, uint64_t now_ms, struct identit
 	e->failed |= r < 0;
 	if (e->failed)
 		return -ENOMEM;
+	release(e);
 	*ret = (struct identity_changes){e->changes, e->nchanges, e->reasons, e->nreasons};
 	return 0;
 }

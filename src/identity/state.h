@@ -251,6 +251,8 @@ int table_grow(void **v, size_t *cap, size_t need, size_t item) A_NODISCARD;
 int list_push(struct list32 *l, uint32_t x) A_NODISCARD;
 int table_value(struct identity_engine *e, uint64_t key, enum identity_value_class c,
 		uint32_t *ret) A_NODISCARD;
+/* The value is going to be wanted. */
+void table_fetch_value(const struct identity_engine *e, uint64_t key, enum identity_value_class c);
 int table_value_free(struct identity_engine *e, uint32_t v) A_NODISCARD;
 int table_row(struct identity_engine *e, const uint8_t *id, uint64_t hash,
 	      uint32_t *ret) A_NODISCARD;

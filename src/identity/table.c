@@ -161,6 +161,14 @@ number(struct list32 *unused, size_t *n, void **v, size_t *cap, size_t item, uin
 	return 0;
 }
 
+void
+table_fetch_value(const struct identity_engine *e, uint64_t key, enum identity_value_class c)
+{
+	if (e->value_index.slots)
+		__builtin_prefetch(&e->value_index.slots[identity_mix(key, (uint64_t)c) &
+							 e->value_index.mask]);
+}
+
 int
 table_value(struct identity_engine *e, uint64_t key, enum identity_value_class c, uint32_t *ret)
 {
