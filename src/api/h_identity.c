@@ -6,14 +6,15 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "store/er_decision.h"
 #include "store/identity.h"
 #include "store/identity_tx.h"
 #include "util/clock.h"
 #include "util/json.h"
 #include "util/limits.h"
 
-api_handler_fn h_identity_list, h_identity_get, h_identity_observations, h_identity_evidence,
-	h_identity_note, h_identity_split, h_identity_merge;
+api_handler_fn h_identity_list, h_identity_get, h_identity_observations, h_identity_decisions,
+	h_identity_evidence, h_identity_note, h_identity_split, h_identity_merge;
 
 #define LIMIT_DEFAULT  50
 #define LIMIT_MAX      1000
@@ -80,6 +81,12 @@ int
 h_identity_observations(struct api_ctx *cx, const struct api_req *req, struct api_res *res)
 {
 	return list_of(cx, req, res, identity_observations);
+}
+
+int
+h_identity_decisions(struct api_ctx *cx, const struct api_req *req, struct api_res *res)
+{
+	return list_of(cx, req, res, er_decision_list);
 }
 
 int

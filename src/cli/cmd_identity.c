@@ -171,6 +171,27 @@ cmd_identity_evidence(struct cli *c)
 	return list_command(c, true, "/evidence", print_evidence);
 }
 
+/* One line a change: what, about whom, because of whom, and why. */
+static void
+print_decision(const json_t *row)
+{
+	const json_t *score = json_object_get(row, "score");
+	char bits[24] = "     -";
+
+	if (json_is_number(score))
+		(void)snprintf(bits, sizeof(bits), "%+6.1f", json_number_value(score));
+	term_printf("%s  %-8s %s  %s  %s  %s  %s  %s\n", text_of(row, "at"), text_of(row, "kind"),
+		    bits, text_of(row, "identity_uuid"), text_of(row, "other_uuid"),
+		    text_of(row, "observation_uuid"), text_of(row, "via_uuid"),
+		    text_of(row, "evidence"));
+}
+
+int
+cmd_identity_decisions(struct cli *c)
+{
+	return list_command(c, true, "/decisions", print_decision);
+}
+
 /* POST to /identities/<uuid><tail>, or to /identities<tail> without uuid. 0 or the exit code. */
 static int
 post(struct cli *c, const char *uuid, const char *tail, json_t *own_body, struct rest_answer *ret)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "resolver/why.h"
 #include "store/attacker.h"
 #include "util/id.h"
 
@@ -17,6 +18,7 @@ struct linker {
 	struct er_state state, stored;
 	struct identity_secret first;
 	int64_t seq;	   /* of the newest row */
+	int64_t reasons;   /* the engine's own that are written down, as many as ever were */
 	int64_t decisions; /* of analysts, as many as were told to the engine */
 };
 
@@ -299,6 +301,8 @@ build(struct linker *l, struct db *db, struct err *e)
 	if (r == 0)
 		r = er_seq_last(db, &l->seq, e);
 	if (r == 0)
+		r = er_decision_last(db, &l->reasons, e);
+	if (r == 0)
 		r = adopt(&in, e);
 	if (r == 0)
 		r = er_rows(db, load_row, &in, e);
@@ -324,6 +328,7 @@ struct writer {
 	struct linker *l;
 	struct db *db;
 	struct identity_tx *tx;
+	struct why why;
 };
 
 static const char *
@@ -367,7 +372,7 @@ write_change(const struct writer *w, const struct identity_change *c, struct err
 /* The value both share, in words; credentials and the like are looked up with either. */
 static int
 write_term(const struct writer *w, const char *a, const char *b, const struct identity_term *t,
-	   struct err *e)
+	   struct why_text *words, struct err *e)
 {
 	char *text = NULL;
 	int r = 0;
@@ -377,16 +382,18 @@ write_term(const struct writer *w, const char *a, const char *b, const struct id
 	if (r >= 0)
 		r = identity_tx_evidence(w->tx, a, b, identity_value_signal(t->class), text,
 					 round(t->bits * 100) / 100, e);
+	why_term(words, identity_value_signal(t->class), t->bits, text);
 	free(text);
 	return r;
 }
 
 static int
-write_reason(const struct writer *w, const struct identity_reason *reason, struct err *e)
+write_reason(struct writer *w, const struct identity_reason *reason, struct err *e)
 {
 	struct identity_engine *engine = w->l->engine;
 	struct identity_explanation why;
 	char a[ID_UUID_SIZE], b[ID_UUID_SIZE];
+	struct why_text words = {.n = 0};
 	int r;
 
 	if (identity_engine_row_of(engine, reason->a) == IDENTITY_NONE ||
@@ -399,7 +406,9 @@ write_reason(const struct writer *w, const struct identity_reason *reason, struc
 	identity_engine_explain(engine, reason->a, reason->b, &why);
 	for (size_t i = 0; r == 0 && i < why.n; i++)
 		if (why.terms[i].bits != 0)
-			r = write_term(w, a, b, &why.terms[i], e);
+			r = write_term(w, a, b, &why.terms[i], &words, e);
+	if (r == 0 && why_add(&w->why, reason, why.bits, &words) < 0)
+		r = no_memory(e);
 	return r;
 }
 
@@ -414,7 +423,7 @@ anything(const struct identity_changes *c)
 }
 
 static int
-drain(const struct writer *w, uint64_t now_ms, bool loaded, struct err *e)
+drain(struct writer *w, uint64_t now_ms, bool loaded, struct err *e)
 {
 	struct identity_changes changes;
 	int r = 0;
@@ -427,6 +436,9 @@ drain(const struct writer *w, uint64_t now_ms, bool loaded, struct err *e)
 		r = write_change(w, &changes.v[i], e);
 	for (size_t i = 0; r == 0 && !loaded && i < changes.nreasons; i++)
 		r = write_reason(w, &changes.reasons[i], e);
+	if (r == 0)
+		r = why_write(&w->why, w->l->engine, &changes, w->db, now_ms, &w->l->reasons, e);
+	why_fini(&w->why);
 	return r;
 }
 
@@ -434,7 +446,7 @@ int
 linker_open(struct linker *l, struct db *db, struct identity_tx *tx, struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_COUNTER_GET);
-	struct writer w = {l, db, tx};
+	struct writer w = {.l = l, .db = db, .tx = tx};
 	int64_t decisions = 0;
 	int r;
 
@@ -476,7 +488,7 @@ int
 linker_settle(struct linker *l, struct db *db, struct identity_tx *tx, uint64_t now_ms,
 	      struct err *e)
 {
-	struct writer w = {l, db, tx};
+	struct writer w = {.l = l, .db = db, .tx = tx};
 	int r = drain(&w, now_ms, false, e);
 
 	l->state.time_ms = identity_engine_time(l->engine);

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Api } from './lib/api.mjs';
-import { NOBODY } from './lib/contract.mjs';
+import { NOBODY, envelope, fits, int, maybe, num, str, time, uuid, value } from './lib/contract.mjs';
 import { Suite, decnet, eventually, freePort } from './lib/suite.mjs';
 import { arrive, endpoint, habits } from './lib/visits.mjs';
 
@@ -98,6 +98,24 @@ test('evidence: log2 odds, strongest first', async () => {
   assert.equal(good(['identity', 'evidence', strangers[0].identity_id]), '', 'a lone one has none');
 });
 
+test('decisions: what the engine did and why, newest first', async () => {
+  const U = same[0].identity_id;
+  const rest = (await admin.get(`/identities/${U}/decisions`)).body;
+  fits(rest, envelope({ seq: int, at: time, kind: value('formed', 'linked', 'moved', 'merged', 'unmerged'), identity_uuid: uuid, other_uuid: maybe(uuid), observation_uuid: maybe(uuid), via_uuid: maybe(uuid), score: maybe(num), evidence: maybe(str) }));
+  assert.deepEqual(json('decisions', U), rest);
+  assert.deepEqual(rest.data.map((d) => d.seq), rest.data.map((d) => d.seq).sort((a, b) => b - a));
+  const first = rest.data.at(-1);
+  assert.deepEqual([first.kind, first.identity_uuid, first.observation_uuid, first.via_uuid, first.score, first.evidence], ['formed', U, same[0].uuid, null, null, null]);
+  const joined = rest.data.find((d) => d.score >= 2);
+  assert.ok(['linked', 'moved', 'merged'].includes(joined.kind));
+  assert.deepEqual([joined.observation_uuid, joined.via_uuid].sort(), same.map((s) => s.uuid).sort());
+  assert.match(joined.evidence, /c2 \+\d\.\d\d mallory\.example:6380/);
+  const shown = lines(good(['identity', 'decisions', U]));
+  assert.equal(shown.length, rest.data.length);
+  for (const l of shown) assert.match(l, new RegExp(`^${TIME}  (formed|linked|moved|merged) +[-+\\d.]+ +${UUID}  `));
+  assert.deepEqual(lines(good(['identity', 'decisions', U, '--limit', '1'])), shown.slice(0, 1));
+});
+
 test('note: by argument and by standard input, always one line', async () => {
   const U = strangers[0].identity_id;
   assert.equal(good(['identity', 'note', U, 'a first word']), 'noted\n');
@@ -134,12 +152,13 @@ test('bad input: the exit code, and a word on standard error', async () => {
   const away = { DECNET_URL: `http://127.0.0.1:${await freePort()}` };
   const denied = { DECNET_TOKEN: 'x.y.z' };
   const weak = { DECNET_TOKEN: viewer.token };
-  const reads = ['show', 'observations', 'evidence'];
+  const reads = ['show', 'observations', 'evidence', 'decisions'];
+  const lists = ['list', 'observations', 'evidence', 'decisions'];
   const table = [
     [2, ['identity']], [2, ['identity', 'destroy', U]], [2, ['identity', 'list', U]], [2, ['identity', 'list', '--limit']], [2, ['identity', 'list', '--colour']], [2, ['identity', 'show', U, '--limit', '1']],
     ...reads.flatMap((v) => [[2, ['identity', v]], [2, ['identity', v, U, U]], [2, ['identity', v, '']], [2, ['identity', v, 'x'.repeat(600)]]]),
-    ...['list', 'observations', 'evidence'].flatMap((v) => ['x', '', '-1', '1.5', '99999999999999999999'].map((n) => [2, ['identity', v, ...(v === 'list' ? [] : [U]), '--limit', n]])),
-    ...['list', 'observations', 'evidence'].flatMap((v) => ['0', '1001'].map((n) => [1, ['identity', v, ...(v === 'list' ? [] : [U]), '--limit', n]])),
+    ...lists.flatMap((v) => ['x', '', '-1', '1.5', '99999999999999999999'].map((n) => [2, ['identity', v, ...(v === 'list' ? [] : [U]), '--limit', n]])),
+    ...lists.flatMap((v) => ['0', '1001'].map((n) => [1, ['identity', v, ...(v === 'list' ? [] : [U]), '--limit', n]])),
     ...reads.flatMap((v) => [NOBODY, 'x', '.', '..', '../config', 'events/../..', '%n', 'ä\n'].map((u) => [3, ['identity', v, u]])),
     [2, ['identity', 'note']], [2, ['identity', 'note', U]], [2, ['identity', 'note', U, '']], [2, ['identity', 'note', '', 'a']], [2, ['identity', 'split', '', U]], [2, ['identity', 'note', U, 'a', 'b']], [2, ['identity', 'note', U], { input: '\n\r\n' }],
     [2, ['identity', 'note', U], { input: 'a\0b' }], [2, ['identity', 'note', U], { input: Buffer.from([0x61, 0xff, 0xfe]) }], [2, ['identity', 'note', U], { input: 'x'.repeat(1 << 20) }],
@@ -149,7 +168,7 @@ test('bad input: the exit code, and a word on standard error', async () => {
     [3, ['identity', 'split', NOBODY, NOBODY]], [3, ['identity', 'split', 'x', NOBODY]], [5, ['identity', 'split', U, ...same.map((s) => s.uuid)]],
     [2, ['identity', 'merge']], [2, ['identity', 'merge', U]], [2, ['identity', 'merge', U, U, U]], [1, ['identity', 'merge', U, 'x']], [1, ['identity', 'merge', '', U]], [3, ['identity', 'merge', U, NOBODY]],
     [3, ['identity', 'merge', NOBODY, U]], [5, ['identity', 'merge', U, U]],
-    ...[['list'], ['show', U], ['observations', U], ['evidence', U], ['note', U, 'a'], ['split', U, same[0].uuid], ['merge', U, NOBODY]].flatMap((a) => [[4, ['identity', ...a], { env: denied }], [6, ['identity', ...a], { env: away }]]),
+    ...[['list'], ['show', U], ['observations', U], ['evidence', U], ['decisions', U], ['note', U, 'a'], ['split', U, same[0].uuid], ['merge', U, NOBODY]].flatMap((a) => [[4, ['identity', ...a], { env: denied }], [6, ['identity', ...a], { env: away }]]),
     ...[['note', U, 'a'], ['split', U, same[0].uuid], ['merge', U, strangers[0].identity_id]].map((a) => [4, ['identity', ...a], { env: weak }]),
     [2, ['identity', 'replay']], [2, ['identity', 'replay', '/dev/null']], [2, ['identity', 'replay', '/dev/null', '--out']], [2, ['identity', 'replay', '/dev/null', '--out', '/tmp/x', '--batch', 'many']], [2, ['identity', 'replay', '/dev/null', '--out', '/tmp/x', '--batch', '70000']],
   ];
@@ -177,7 +196,7 @@ test('notes end somewhere', () => {
 });
 
 test('--help at every level names every command', () => {
-  const all = ['evidence', 'list', 'merge', 'note', 'observations', 'replay', 'show', 'split'];
+  const all = ['decisions', 'evidence', 'list', 'merge', 'note', 'observations', 'replay', 'show', 'split'];
   const text = good(['identity', '--help']);
   for (const word of all) assert.match(text, new RegExp(`identity ${word}\\b`));
   for (const word of all) assert.match(good(['identity', word, '--help']), new RegExp(`identity ${word}\\b`));

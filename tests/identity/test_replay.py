@@ -4,11 +4,14 @@
 
     test_replay.py DECNET
 """
+import collections
+import contextlib
 import json
 import os
 import pathlib
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -75,6 +78,32 @@ def equal_to_the_reference(program):
             reference.SECRET = kept
 
 
+def decisions(replay, state):
+    """The log of the engine's reasons: what was done, to whom, and whether it says why. Which pair stands for two identities is not one
+    of its promises."""
+    with contextlib.closing(sqlite3.connect(replay.scratch / state / "decnet.db")) as db:
+        rows = db.execute("SELECT seq, at, kind, identity_uuid, other_uuid, CASE WHEN kind IN ('formed', 'linked', 'moved') THEN"
+                          " observation_uuid END FROM er_decision ORDER BY seq").fetchall()
+        bad = db.execute("SELECT count(*) FROM er_decision WHERE kind = 'linked' AND (via_uuid IS NULL OR score < 4 OR evidence = '')"
+                         " OR length(CAST(evidence AS BLOB)) > 512").fetchone()
+    assert bad == (0,), bad
+    return rows
+
+
+def the_log_says_what_the_events_say(program):
+    with tempfile.TemporaryDirectory() as scratch:
+        replay = Replay(program, scratch, streams.stream("mixture", 900, 15))
+        assert replay.whole("a", 61).returncode == 0
+        events, rows = replay.found("a")[1], decisions(replay, "a")
+        assert [row[0] for row in rows] == list(range(1, len(rows) + 1))
+        told = collections.Counter(event["type"].split(".")[-1] for event in events)
+        logged = collections.Counter(row[2] for row in rows)
+        more = sum(len(event["observation_uuids"]) - 1 for event in events if event["type"] == "identity.formed")
+        assert logged["formed"] == told["formed"] and logged["merged"] == told["merged"] and logged["unmerged"] == told["unmerged"]
+        assert told["linked"] + more <= logged["linked"] + logged["moved"] <= told["linked"] + more + told["formed"], (told, logged, more)
+        assert logged["merged"] and logged["unmerged"] and logged["moved"], logged
+
+
 def cut_off_at_any_point(program):
     lines, dice = streams.stream("mixture", 7700, 12), random.Random(4)
     with tempfile.TemporaryDirectory() as scratch:
@@ -95,6 +124,8 @@ def cut_off_at_any_point(program):
         assert killed > 0
         assert replay.found("cut")[0] == replay.found("whole")[0]
         assert replay.found("cut")[1] == replay.found("whole")[1]
+        cut, whole = decisions(replay, "cut"), decisions(replay, "whole")
+        assert cut == whole, [pair for pair in zip(cut, whole) if pair[0] != pair[1]][:3]
 
 
 def once_more_is_no_news(program):
@@ -144,6 +175,7 @@ def main():
     return run([
         ("equal to the reference", lambda: equal_to_the_reference(program)),
         ("killed at any point and run again: the same identities and changes", lambda: cut_off_at_any_point(program)),
+        ("the log of reasons says what the events say", lambda: the_log_says_what_the_events_say(program)),
         ("once more over the same changes nothing", lambda: once_more_is_no_news(program)),
         ("what it refuses", lambda: what_it_refuses(program)),
         ("hostile rows are bounded", lambda: hostile_rows_are_bounded(program)),

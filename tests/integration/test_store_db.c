@@ -14,7 +14,9 @@
 #include <cmocka.h>
 
 #include "store/db.h"
+#include "store/er_decision.h"
 #include "store/journal.h"
+#include "util/limits.h"
 
 struct world {
 	char dir[64];
@@ -164,6 +166,41 @@ a_reader_keeps_its_snapshot(void **state)
 }
 
 static void
+the_oldest_reasons_of_the_engine_leave(void **state)
+{
+	static const char identity[] = "0198c0de-0000-7000-8000-000000000001";
+	struct world *w = *state;
+	struct er_decision d = {.kind = ER_LINKED,
+				.identity = identity,
+				.observation = identity,
+				.scored = true,
+				.half_bits = -5,
+				.evidence = "c2 +5.50"};
+	json_t *list = NULL;
+	int64_t last = -1, total = 0;
+
+	assert_int_equal(db_begin_write(w->a, NULL), 0);
+	assert_int_equal(er_decision_last(w->a, &last, NULL), 0);
+	assert_int_equal(last, 0);
+	for (int64_t seq = 1; seq <= 5; seq++)
+		assert_int_equal(er_decision_add(w->a, seq, 7, &d, NULL), 0);
+	assert_int_equal(er_decision_trim(w->a, LIMIT_ER_DECISIONS, NULL), 0);
+	assert_int_equal(er_decision_list(w->a, identity, 10, 0, &list, &total, NULL), 0);
+	assert_int_equal(total, 5);
+	json_decref(list);
+	assert_int_equal(er_decision_trim(w->a, LIMIT_ER_DECISIONS + 3, NULL), 0);
+	assert_int_equal(db_commit(w->a, NULL), 0);
+	assert_int_equal(er_decision_last(w->b, &last, NULL), 0);
+	assert_int_equal(last, 5);
+	assert_int_equal(er_decision_list(w->b, identity, 1, 0, &list, &total, NULL), 0);
+	assert_int_equal(total, 2);
+	assert_int_equal(json_array_size(list), 1);
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(list, 0), "seq")), 5);
+	assert_true(json_real_value(json_object_get(json_array_get(list, 0), "score")) == -2.5);
+	json_decref(list);
+}
+
+static void
 trimming_raises_the_floor(void **state)
 {
 	struct world *w = *state;
@@ -238,6 +275,8 @@ main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(a_bad_topic_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_reader_keeps_its_snapshot, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_oldest_reasons_of_the_engine_leave, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(trimming_raises_the_floor, setup, teardown),
 		cmocka_unit_test_setup_teardown(writers_of_many_processes_keep_one_order, setup,
 						teardown),
