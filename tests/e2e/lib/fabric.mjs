@@ -22,7 +22,8 @@ export class Fabric {
   }
 
   enter(space, command, ...args) {
-    return execFileSync('nsenter', [`--net=${join(this.dir, space)}`, command, ...args], { encoding: 'utf8' });
+    // A line for each of thousands of links.
+    return execFileSync('nsenter', [`--net=${join(this.dir, space)}`, command, ...args], { encoding: 'utf8', maxBuffer: 64 << 20 });
   }
 
   /** Links of the fabric, but for the loopback and those of attackers. */
