@@ -505,7 +505,7 @@ supervisor_new(struct loop *l, const struct conf *conf, unsigned set,
 		s->ones[PROCESS_NETD].member = s->ones[PROCESS_NETD].wanted = false;
 	r = db_migrate(conf->db_url, e);
 	if (r < 0)
-		err_wrap(e, "store");
+		err_wrap(e, "store of DECNET_DB_URL");
 	if (r == 0)
 		r = make_channels(s, e);
 	if (r == 0)

@@ -52,7 +52,7 @@ struct program {
 	struct http_server *metrics;
 	struct http_tls *tls; /* NULL: plain */
 	struct chore beat, tidy, peers;
-	bool joined, serving, stopping;
+	bool joined, stopping;
 };
 
 static int
@@ -260,6 +260,8 @@ open_store(struct program *p, struct err *e)
 
 	if (r == 0)
 		r = db_open(p->conf.db_url, DB_READ_WRITE, &db, e);
+	if (r < 0)
+		err_wrap(e, "store of DECNET_DB_URL");
 	if (r == 0)
 		r = api_first_admin(db, &p->conf, e);
 	p->joined = r == 0;
@@ -303,8 +305,8 @@ start_chore(struct program *p, struct chore *c, const char *name, uint64_t every
 	on_chore_due(&c->timer);
 }
 
-/* The page of numbers is nothing to fail for: a second suite on the machine finds the port taken.
- */
+/* A port that is taken is nothing to fail for: so a second suite on the machine finds it. An
+ * address that is not ours is a mistake. */
 static int
 open_metrics(struct program *p, struct err *e)
 {
@@ -314,6 +316,7 @@ open_metrics(struct program *p, struct err *e)
 	char host[256];
 	uint64_t n;
 	size_t colon = port.n;
+	int r;
 
 	if (port.n == 0)
 		return 0;
@@ -324,8 +327,11 @@ open_metrics(struct program *p, struct err *e)
 		return err_set(e, -EINVAL, "DECNET_METRICS_LISTEN: expected address:port");
 	options.host = host;
 	options.port = (uint16_t)n;
-	if (http_server_new(p->state.loop, &options, &api_metrics_ops, &p->state, &p->metrics,
-			    &why) < 0)
+	r = http_server_new(p->state.loop, &options, &api_metrics_ops, &p->state, &p->metrics,
+			    &why);
+	if (r == -EADDRNOTAVAIL)
+		return err_set(e, -EINVAL, "DECNET_METRICS_LISTEN: %s", err_text(&why));
+	if (r < 0)
 		log_event(LV_WARN, "api.no_metrics", KV_S("why", err_text(&why)));
 	return 0;
 }
@@ -378,7 +384,6 @@ open_all(struct program *p, struct err *e)
 		err_wrap(e, "DECNET_API_HOST");
 		r = -EINVAL;
 	}
-	p->serving = r == 0;
 	return r < 0 ? r : open_metrics(p, e);
 }
 

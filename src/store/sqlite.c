@@ -68,6 +68,7 @@ failure(sqlite3 *conn, int code, struct err *e)
 	case SQLITE_NOMEM: r = -ENOMEM; break;
 	case SQLITE_READONLY: r = -EROFS; break;
 	case SQLITE_FULL: r = -ENOSPC; break;
+	case SQLITE_CANTOPEN: r = -EINVAL; break;
 	case SQLITE_TOOBIG: r = -EMSGSIZE; break;
 	default: break;
 	}

@@ -206,6 +206,10 @@ refuses_unusable_settings(void **state)
 	world_refuses_to_start(w, "DECNET_JWT_SECRET", "too short");
 	world_refuses_to_start(w, "DECNET_CORS_ORIGINS", "https://a.example,*");
 	world_refuses_to_start(w, "DECNET_ADMIN_PASSWORD", "short");
+	world_refuses_to_start(w, "DECNET_API_HOST", "192.0.2.1");
+	world_refuses_to_start(w, "DECNET_METRICS_LISTEN", "192.0.2.1:9109");
+	world_refuses_to_start(w, "DECNET_DB_URL", "sqlite:/nowhere/decnet.db");
+	world_refuses_to_start(w, "DECNET_POOL", "10.0.0.1/8");
 }
 
 /* A second world, where nobody has set a password. */
