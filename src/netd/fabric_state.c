@@ -323,8 +323,8 @@ hang_programs(struct fabric *f, bool all, struct err *e)
 		return 0;
 	r = look_check(&f->look, e);
 	hooks.seen = calloc((size_t)hooks.end / 8 + 1, 1);
-	if (r == 0 && !hooks.seen)
-		r = err_set(e, -ENOMEM, "out of memory");
+	if (!hooks.seen)
+		return err_set(e, -ENOMEM, "out of memory");
 	if (r == 0 && !all)
 		r = nl_hooked(&f->nl, on_hook, &hooks, e);
 	for (size_t i = 0; r == 0 && i < f->table.n; i++) {
