@@ -500,26 +500,19 @@ fabric_free(struct fabric *f)
 	free(f);
 }
 
-static void
-on_leftover(void *user, const char *name)
-{
-	const struct fabric *f = user;
-
-	space_drop(&f->space, name);
-}
-
 void
 fabric_remove(struct fabric *f)
 {
 	struct err e = {0};
 
+	/* First: without names all of it ends with this process, also if that is not given the time
+	 * for the rest. */
+	space_unname(&f->space);
 	fabric_flush(f);
 	nl_put_delete_group(&f->nl, NL_GROUP_LIVE);
 	/* -ENODEV: there is none. */
 	if (nl_commit(&f->nl, &e) < 0)
 		log_event(LV_DEBUG, "netd.remove", KV_S("why", err_text(&e)));
-	if (space_each(&f->space, on_leftover, f, &e) < 0)
-		log_event(LV_WARN, "netd.remove", KV_S("why", err_text(&e)));
 	space_remove(&f->space);
 	fabric_free(f);
 }

@@ -308,11 +308,27 @@ space_close(struct space *s)
 	settings_close(&s->settings);
 }
 
+static void
+on_leftover(void *user, const char *name)
+{
+	space_drop(user, name);
+}
+
+void
+space_unname(struct space *s)
+{
+	struct err e = {0};
+
+	/* The file system of the names with all of them, or on a disk one after the other. */
+	(void)umount2(s->dir, MNT_DETACH);
+	if (space_each(s, on_leftover, s, &e) < 0)
+		log_event(LV_WARN, "netd.remove", KV_S("why", err_text(&e)));
+	space_drop(s, SPACE_FABRIC);
+}
+
 void
 space_remove(struct space *s)
 {
-	space_drop(s, SPACE_FABRIC);
-	(void)umount2(s->dir, MNT_DETACH);
 	(void)rmdir(s->dir);
 	space_close(s);
 }

@@ -39,7 +39,9 @@ void space_name(const struct netd_id *topology, const struct netd_id *decky,
 int space_open(struct space *s, const char *dir, struct err *e) A_NODISCARD;
 /* Leaves everything as it is. */
 void space_close(struct space *s);
-/* Forget the fabric and the stock: without links and sockets they end. */
+/* Take all names away, the fabric's, too: what is not in use ends with this process. */
+void space_unname(struct space *s);
+/* After space_unname: forget the fabric and the stock; without links and sockets they end. */
 void space_remove(struct space *s);
 
 /* A namespace with the persona's settings under that name, the one that is there or a new one; its
