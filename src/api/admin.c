@@ -5,12 +5,14 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "api/auth.h"
 #include "api/state.h"
 #include "api/user.h"
 #include "store/user.h"
 #include "util/clock.h"
+#include "util/fdpass.h"
 #include "util/log.h"
 
 #define GENERATED_BYTES 18
@@ -41,6 +43,25 @@ insert(struct db *db, const struct conf *conf, struct sv password, struct err *e
 	return r < 0 ? r : n == 0;
 }
 
+/* To the terminal, once; a log would keep it. When the suite is in the background, standard error
+ * is a log, and who started it passes this on. */
+static void
+say_once(const char *user, const char *password)
+{
+	int fd = fdpass_inherited("DECNET_FD_NOTICE");
+	char line[320];
+	int n = snprintf(line, sizeof(line),
+			 "decnet: first admin: user %s, password %s (to be changed at the first "
+			 "login)\n",
+			 user, password);
+
+	if (fd < 0 || write(fd, line, (size_t)n) != n)
+		(void)fputs(line, stderr);
+	if (fd >= 0)
+		(void)close(fd);
+	sodium_memzero(line, sizeof(line));
+}
+
 static int
 generate(struct db *db, const struct conf *conf, struct err *e)
 {
@@ -53,12 +74,8 @@ generate(struct db *db, const struct conf *conf, struct err *e)
 	(void)sodium_bin2base64(password, sizeof(password), random, sizeof(random),
 				sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 	r = insert(db, conf, sv_from(password), e);
-	/* To the terminal, once; a log would keep it. */
 	if (r == 1)
-		(void)fprintf(stderr,
-			      "decnet: first admin: user %s, password %s (to be changed at the "
-			      "first login)\n",
-			      conf->admin_user, password);
+		say_once(conf->admin_user, password);
 	sodium_memzero(password, sizeof(password));
 	return r;
 }

@@ -241,7 +241,7 @@ check_number(const json_t *value, const struct api_field *f, const char *field, 
 	double v = json_number_value(value);
 
 	if (bounded(f) && !(v >= f->min && v <= f->max))
-		api_bad_field(res, field, "expected a number from %g to %g", f->min, f->max);
+		api_bad_field(res, field, "expected a number from %.15g to %.15g", f->min, f->max);
 }
 
 static void

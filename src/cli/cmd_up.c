@@ -27,6 +27,7 @@ struct up {
 	unsigned set;
 	bool terminal; /* standard input was one */
 	int tell_fd;   /* to the process that put us in the background; -1: none */
+	int notice_fd; /* the same, for what it shall print */
 	int code;
 };
 
@@ -88,6 +89,8 @@ supervise(struct up *u, struct err *e)
 		r = loop_signals(u->loop, signals, on_signal, u);
 	if (r == 0)
 		r = supervisor_new(u->loop, &u->conf, u->set, &ops, &u->supervisor, e);
+	if (r == 0)
+		supervisor_set_notice(u->supervisor, u->notice_fd);
 	if (r == 0)
 		r = loop_run(u->loop);
 	supervisor_free(u->supervisor);
@@ -165,26 +168,45 @@ wait_for_start(const struct cli *c, const struct up *u, int fd)
 	return CLI_OK;
 }
 
+/* What the server had to say to a person and not to the log: the first password. */
+static void
+pass_on(int fd)
+{
+	char text[512];
+	ssize_t n;
+
+	while ((n = read(fd, text, sizeof(text))) > 0)
+		(void)fwrite(text, 1, (size_t)n, stderr);
+	explicit_bzero(text, sizeof(text));
+}
+
 static int
 go_to_background(const struct cli *c, struct up *u, int pid_fd)
 {
-	int tell_fds[2];
+	int tell_fds[2], notice_fds[2];
 	pid_t pid;
 	char url[REST_URL_MAX];
 	int code;
 
 	if (pipe2(tell_fds, O_CLOEXEC) < 0)
 		return cli_fail(CLI_FAILED, "pipe: %s", strerror(errno));
+	if (pipe2(notice_fds, O_CLOEXEC | O_NONBLOCK) < 0)
+		return cli_fail(CLI_FAILED, "pipe: %s", strerror(errno));
 	pid = fork();
 	if (pid < 0)
 		return cli_fail(CLI_FAILED, "fork: %s", strerror(errno));
 	if (pid == 0) {
 		(void)close(tell_fds[0]);
+		(void)close(notice_fds[0]);
+		u->notice_fd = notice_fds[1];
 		background(u, pid_fd, tell_fds[1]);
 	}
 	(void)close(tell_fds[1]);
+	(void)close(notice_fds[1]);
 	code = wait_for_start(c, u, tell_fds[0]);
+	pass_on(notice_fds[0]);
 	(void)close(tell_fds[0]);
+	(void)close(notice_fds[0]);
 	if (code == CLI_OK && (u->set & (1u << PROCESS_API))) {
 		rest_own_url(&u->conf, url);
 		(void)fprintf(stderr, "decnet: serving %s/\n", url);
@@ -200,7 +222,7 @@ cmd_up(struct cli *c)
 	const struct cli_option options[] = {{"--foreground", CLI_FLAG, &foreground},
 					     {"--driver", CLI_TEXT, &driver},
 					     {"--only", CLI_TEXT, &only}};
-	struct up u = {.set = (1u << PROCESS_COUNT) - 1u, .tell_fd = -1};
+	struct up u = {.set = (1u << PROCESS_COUNT) - 1u, .tell_fd = -1, .notice_fd = -1};
 	struct err e = {0};
 	int r = cli_options(c, options, ARRAY_LEN(options), 0, 0), pid_fd;
 

@@ -55,7 +55,7 @@ known_variable(struct sv name)
 	static const char *const others[] = {
 		"DECNET_URL",	     "DECNET_TOKEN",	      "DECNET_FD_CAPTURE",
 		"DECNET_FD_CONTROL", "DECNET_FD_CAPTURE_UDP", "DECNET_FD_CONTROL_UDP",
-		"DECNET_FD_NETD",    "DECNET_READY_FD"};
+		"DECNET_FD_NETD",    "DECNET_FD_NOTICE",      "DECNET_READY_FD"};
 	static const char *const settings[] = {
 #define CONF_TEXT(field, variable, def, max, help)	variable,
 #define CONF_UINT(field, variable, def, min, max, help) variable,

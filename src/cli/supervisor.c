@@ -64,6 +64,7 @@ struct supervisor {
 	bool killing;
 	int capture[2][2], control[2][2]; /* of connections, of datagrams */
 	int netd[2];
+	int notice; /* -1: none */
 	struct one ones[PROCESS_COUNT];
 	struct bus_client *bus;
 	struct bus_sub *controls;
@@ -244,6 +245,8 @@ start_one(struct one *o, struct err *e)
 	n += give_ends(o, process_control_end(o->which), s->control, controls, fds + n);
 	if (process_netd_end(o->which) >= 0 && s->ones[PROCESS_NETD].member)
 		fds[n++] = (struct child_fd){"DECNET_FD_NETD", s->netd[process_netd_end(o->which)]};
+	if (o->which == PROCESS_API && s->notice >= 0)
+		fds[n++] = (struct child_fd){"DECNET_FD_NOTICE", s->notice};
 	r = child_start(path, process_argument(o->which), fds, n, e);
 	(void)close(pipes[1]);
 	if (r > 0) {
@@ -482,6 +485,7 @@ supervisor_new(struct loop *l, const struct conf *conf, unsigned set,
 
 	if (!s)
 		return err_set(e, -ENOMEM, "out of memory");
+	s->notice = -1;
 	s->loop = l;
 	s->conf = conf;
 	s->ops = *ops;
@@ -519,6 +523,12 @@ supervisor_new(struct loop *l, const struct conf *conf, unsigned set,
 	}
 	*ret_supervisor = s;
 	return 0;
+}
+
+void
+supervisor_set_notice(struct supervisor *s, int fd)
+{
+	s->notice = fd;
 }
 
 void

@@ -34,6 +34,11 @@ int supervisor_new(struct loop *l, const struct conf *conf, unsigned set,
 void supervisor_free(struct supervisor *s);
 /* Stop all in order; a second call kills what is left. `ended` tells when it is done. */
 void supervisor_stop(struct supervisor *s);
+/*
+ * A pipe to whoever started us and waits (lent; -1: there is none): what the server must say once,
+ * and no log may keep, goes there instead of to standard error.
+ */
+void supervisor_set_notice(struct supervisor *s, int fd);
 /* Let the server read certificate and key again. */
 void supervisor_reload(struct supervisor *s);
 /* A child has changed its state. */

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Api } from './lib/api.mjs';
-import { ADMIN_PASSWORD, Suite, decnet, eventually } from './lib/suite.mjs';
+import { ADMIN_PASSWORD, Suite, decnet, eventually, freePort } from './lib/suite.mjs';
 
 const FIRST = 'the-first-password-set';
 const SECOND = 'the-second-password-set';
@@ -300,4 +300,33 @@ test('bus says what it cannot do', () => {
 
 test('no password is in the log', () => {
   for (const secret of [FIRST, SECOND, readFileSync(join(suite.dir, 'jwt.secret'), 'utf8').trim()]) assert.ok(!suite.log.includes(secret));
+});
+
+test('a suite in the background: the first password is printed to who started it, once, and is not in its log', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'decnet-e2e-up-'));
+  const env = { ...suite.env, HOME: dir, DECNET_STATE_DIR: dir, DECNET_BUS_SOCKET: join(dir, 'bus.sock'), DECNET_API_PORT: String(await freePort()) };
+  delete env.DECNET_ADMIN_PASSWORD;
+  const go = (...args) => spawnSync(decnet, args, { env, encoding: 'utf8', timeout: 60000 });
+  try {
+    for (const first of [true, false]) {
+      const up = go('up');
+      assert.equal(up.status, 0, up.stderr);
+      const password = /^decnet: first admin: user admin, password (\S{24}) /m.exec(up.stderr)?.[1];
+      assert.equal(password !== undefined, first, up.stderr);
+      const log = readFileSync(join(dir, 'decnet.log'), 'utf8');
+      assert.ok(!log.includes('first admin'), log);
+      if (first) {
+        const r = await fetch(`http://127.0.0.1:${env.DECNET_API_PORT}/api/v1/auth/login`, {
+          method: 'POST',
+          headers: { 'Content-Type': 'application/json' },
+          body: JSON.stringify({ username: 'admin', password }),
+        });
+        assert.equal((await r.json()).must_change_password, true);
+      }
+      assert.equal(go('down').status, 0);
+    }
+  } finally {
+    go('down');
+    rmSync(dir, { recursive: true, force: true });
+  }
 });
