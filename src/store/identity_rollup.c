@@ -399,7 +399,8 @@ still_shown(struct identity_tx *tx, const char *identity, enum identity_primitiv
 	return found ? 1 : r < 0 ? r : n == LOOK_MAX ? -EAGAIN : 0;
 }
 
-/* The list without what nobody of the family shows any more. 0, -EAGAIN or a store failure. */
+/* The list without what nobody of the family shows any more; what had no room in a full one does
+ * not come back for it. 0, -EAGAIN or a store failure. */
 static int
 prune(struct identity_tx *tx, struct identity *row, enum identity_primitive p, struct err *e)
 {
@@ -411,9 +412,6 @@ prune(struct identity_tx *tx, struct identity *row, enum identity_primitive p, s
 
 	if (!list || !gone)
 		return 0;
-	/* What had no room may have some now. */
-	if (json_array_size(list) >= LIMIT_IDENTITY_ROLLUP)
-		return -EAGAIN;
 	for (size_t i = 0; i < json_array_size(gone); i++) {
 		value = json_string_value(json_array_get(gone, i));
 		if (!list_find(list, value, &at))
