@@ -70,7 +70,12 @@ queue_values_of(struct identity_engine *e, uint32_t row, unsigned from, bool tok
 		const struct value *value = &e->values[r->values[i]];
 
 		if (value->class == KEYSTROKE || value->class == from || value->n < 2 ||
-		    (is_token(value->class) && !tokens_too) || !posting_in_sample(value, row))
+		    (is_token(value->class) && !tokens_too))
+			continue;
+		if ((value->flags & VALUE_QUEUED) &&
+		    (value->n <= SAMPLE_MAX || !value->big->settled))
+			continue;
+		if (!posting_in_sample(value, row))
 			continue;
 		if (level_queue(e, r->values[i], true) < 0)
 			return -ENOMEM;

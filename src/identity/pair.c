@@ -30,6 +30,9 @@ pair_row_dirty(struct identity_engine *e, uint32_t row, bool full)
 int
 pair_job(struct identity_engine *e, uint32_t value, uint32_t row)
 {
+	/* Compared with everybody anyway. */
+	if (e->flags[row] & ROW_FULL)
+		return 0;
 	if (table_grow((void **)&e->jobs, &e->cjobs, e->njobs + 1, sizeof(*e->jobs)) < 0)
 		return -ENOMEM;
 	e->jobs[e->njobs++] = (struct job){value, row};
