@@ -59,6 +59,12 @@ operation(const struct route *r)
 						    "text/event-stream"));
 	else
 		(void)json_object_set_new(answers, "2XX", answer("done", false));
+	if (strcmp(r->method, "POST") == 0 || strcmp(r->method, "PUT") == 0 ||
+	    strcmp(r->method, "PATCH") == 0)
+		(void)json_object_set_new(op, "requestBody",
+					  json_pack("{s:b, s:{s:{s:{s:s}}}}", "required", 0,
+						    "content", "application/json", "schema", "type",
+						    "object"));
 	if (r->role == API_OPEN) {
 		(void)json_object_set_new(op, "security", json_array());
 		return op;
@@ -67,12 +73,6 @@ operation(const struct route *r)
 	(void)json_object_set_new(answers, "403", answer("not allowed", true));
 	(void)json_object_set_new(op, "x-role",
 				  json_string(r->role == API_ADMIN ? "admin" : "viewer"));
-	if (strcmp(r->method, "POST") == 0 || strcmp(r->method, "PUT") == 0 ||
-	    strcmp(r->method, "PATCH") == 0)
-		(void)json_object_set_new(op, "requestBody",
-					  json_pack("{s:b, s:{s:{s:{s:s}}}}", "required", 0,
-						    "content", "application/json", "schema", "type",
-						    "object"));
 	return op;
 }
 

@@ -24,6 +24,7 @@ serves_what_is_open(void **state)
 	struct answer *a = world_ask(w, "GET", "/healthz", NULL, NULL, NULL);
 	char etag[128];
 	const char *at;
+	const json_t *login;
 
 	assert_string_equal(a->body, "{\"status\":\"ok\"}");
 	assert_true(answer_has_header(a, "Cache-Control: no-store"));
@@ -37,6 +38,11 @@ serves_what_is_open(void **state)
 	for (size_t i = 0; i < router_count; i++)
 		assert_non_null(
 			json_object_get(json_object_get(a->json, "paths"), router_table[i].path));
+	/* A client made from it can log in. */
+	login = json_object_get(
+		json_object_get(json_object_get(a->json, "paths"), "/api/v1/auth/login"), "post");
+	assert_non_null(json_object_get(login, "requestBody"));
+	assert_int_equal(json_array_size(json_object_get(login, "security")), 0);
 	a = world_ask(w, "GET", "/docs", NULL, NULL, NULL);
 	assert_true(answer_has_header(a, "Content-Type: text/html"));
 	assert_non_null(strstr(a->body, "/api/v1/auth/login"));
