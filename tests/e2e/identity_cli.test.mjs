@@ -27,6 +27,7 @@ before(async () => {
   same.push(await arrive(admin, redis, '127.0.9.2', ...habits('mallory')));
   strangers = [await arrive(admin, redis, '127.0.9.3', 'PING'), await arrive(admin, redis, '127.0.9.4', 'PING')];
   await eventually('the engine takes the two for one', async () => (await admin.get(`/attackers/${same[1].uuid}`)).body.identity_id === same[0].identity_id);
+  await eventually('all visits are over and written down', async () => (await admin.get('/logs?search=event:disconnect')).body.total === 4);
 });
 
 after(async () => {
