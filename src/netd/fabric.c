@@ -345,7 +345,7 @@ nic_del(struct fabric *f, const struct netd_thing *t)
 }
 
 /* A link that has no carrier yet loses the first packet, and whoever sent it waits a second: so an
- * interface is there when the kernel has brought up both of its ends. */
+ * interface is there when the kernel has brought up both of its ends. Then it says so. */
 static int
 nic_settled(struct fabric *f, const struct netd_thing *t)
 {
@@ -367,8 +367,13 @@ nic_settled(struct fabric *f, const struct netd_thing *t)
 	r = nl_open(&f->inner, NULL);
 	if (r == 0) {
 		state = nl_operstate(&f->inner, PEER_INDEX(nic->thing.slot));
-		nl_close(&f->inner);
 		r = state < 0 ? state : state == FABRIC_OPER_UP;
+		if (r > 0) {
+			nl_put_announce(&f->inner, PEER_INDEX(nic->thing.slot), nic->thing.mac);
+			state = nl_commit(&f->inner, NULL);
+			r = state < 0 ? state : 1;
+		}
+		nl_close(&f->inner);
 	}
 	space_home(&f->space);
 	return r;

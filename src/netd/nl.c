@@ -433,7 +433,7 @@ put_up(struct nl *s, int index, bool inside)
 	} rules[] = {
 		{IPV4_DEVCONF_ARP_IGNORE, 1},	  {IPV4_DEVCONF_ARP_ANNOUNCE, 2},
 		{IPV4_DEVCONF_RP_FILTER, 0},	  {IPV4_DEVCONF_ACCEPT_REDIRECTS, 0},
-		{IPV4_DEVCONF_SEND_REDIRECTS, 0},
+		{IPV4_DEVCONF_SEND_REDIRECTS, 0}, {IPV4_DEVCONF_ARP_NOTIFY, 1},
 	};
 	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, 0, index, true);
 	struct nlattr *spec, *inet, *conf;
@@ -466,6 +466,18 @@ void
 nl_put_inside(struct nl *s, int index)
 {
 	put_up(s, index, true);
+}
+
+void
+nl_put_announce(struct nl *s, int index, const uint8_t mac[6])
+{
+	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, 0, index, false);
+
+	if (!h)
+		return;
+	/* A change of the hardware address is announced, also to the same one. */
+	mnl_attr_put(h, IFLA_ADDRESS, 6, mac);
+	end(s, h);
 }
 
 /* -- programs -- */

@@ -90,6 +90,9 @@ void nl_put_up(struct nl *s, int index);
  * is told a better way. */
 void nl_put_inside(struct nl *s, int index);
 void nl_put_address(struct nl *s, int index, uint32_t ip, unsigned bits);
+/* A link that nl_put_inside has made tells its neighbours who has its address (gratuitous ARP, RFC
+ * 5227, 3): they may remember whoever had it before. `mac` is the one that it has. */
+void nl_put_announce(struct nl *s, int index, const uint8_t mac[6]);
 /* To ip/bits by way of `via`; replaces the one that is there. */
 void nl_put_route(struct nl *s, uint32_t ip, unsigned bits, uint32_t via);
 

@@ -191,14 +191,28 @@ check('mutations change the wire', async () => {
   assert.equal(await attacker.reaches(late, 23), false);
 });
 
+check('who has an address now tells those who remember another', async () => {
+  const dmz = await lan('dmz');
+  const neighbour = async (ip) => JSON.parse(await attacker.run('ip', '-j', 'neigh', 'show', ip))[0]?.lladdr;
+  await applied('add_decky', { name: 'first-01', lan: 'dmz', services: ['telnet'] });
+  const ip = await address('first-01', 'dmz');
+  await applied('remove_decky', { decky: 'first-01' });
+  await agree('dmz', dmz.subnet);
+  await attacker.run('ip', 'neigh', 'replace', ip, 'lladdr', '02:00:00:00:00:01', 'dev', 'eth0', 'nud', 'reachable');
+  await applied('add_decky', { name: 'second-01', lan: 'dmz', services: ['telnet'] });
+  assert.equal(await address('second-01', 'dmz'), ip);
+  await eventually('the new neighbour', async () => (await neighbour(ip)) !== '02:00:00:00:00:01');
+  assert.equal(await attacker.reaches(ip, 23), true);
+  await applied('remove_decky', { decky: 'second-01' });
+  await agree('dmz', dmz.subnet);
+});
+
 check('decoys of datagrams: what was asked is answered, and nothing else leaves', async (t) => {
   await applied('add_decky', { name: 'prn-01', lan: 'dmz', services: ['snmp'], archetype: 'printer' });
   await applied('add_decky', { name: 'prn-02', lan: 'inner', services: ['snmp'], archetype: 'printer' });
   const [near, far] = [await address('prn-01', 'dmz'), await address('prn-02', 'inner')];
   const own = JSON.parse(await attacker.run('ip', '-j', '-4', 'addr', 'show', 'eth0'))[0].addr_info[0].local;
   const name = '1.3.6.1.2.1.1.5.0';
-  // An address may have been another decky's a moment ago, with another hardware address.
-  await attacker.run('ip', 'neigh', 'flush', 'dev', 'eth0');
   const get = (ip, ...args) => attacker.run('snmpget', '-v2c', '-c', 'public', '-t', '5', '-r', '1', '-On', ...args, ip, name);
   assert.match(await get(near), /STRING: "?prn-01"?/);
   // Through the gateway, too, whose fence sees the question and the answer on other links.
