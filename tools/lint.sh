@@ -22,6 +22,8 @@ git grep -lE '\b(SELECT|INSERT INTO|DELETE FROM)\b' -- src ':!src/store/*.def' '
 for h in $(git ls-files 'src/*.h'); do
 	echo "#include \"${h#src/}\"" | gcc -std=gnu17 -D_GNU_SOURCE -Isrc -Ibuild-gcc/src -x c -fsyntax-only - 2>/dev/null || say "$h does not compile alone"
 done
+# Debian 12's Node.js is 18.
+git grep -nE 'import\.meta\.(dirname|filename)' -- '*.mjs' '*.js' '*.ts' | head -5 | grep . && say "newer than the Node.js that there is"
 if [ "${1:-}" != quick ]; then
 	# shellcheck disable=SC2046
 	clang-tidy --quiet -p build-asan $(git ls-files 'src/*.c') 2>/dev/null | grep -E 'error|warning' | head -40 | grep . && say "clang-tidy"

@@ -3,9 +3,9 @@
 // connection from the LAN gets in. As root.
 //   DECNET_BUILD=build-gcc node tests/bench/netns_suite.mjs      DECKIES=1000,3000 N=100
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { Api } from '../e2e/lib/api.mjs';
 import { Fabric } from '../e2e/lib/fabric.mjs';
 import { Viewer } from '../e2e/lib/sse.mjs';
@@ -43,7 +43,7 @@ async function network(api, which, size) {
 /** Somebody on the LAN who knocks at doors: a function of address and port that resolves when it was let in. */
 async function visitor(fabric, lan, which) {
   const attacker = await fabric.attacker(lan.id, `10.${which}.15.200/20`);
-  const child = spawn('nsenter', attacker.args(process.execPath, [join(import.meta.dirname ?? new URL('.', import.meta.url).pathname, 'lib/knock.mjs')]), { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn('nsenter', attacker.args(process.execPath, [fileURLToPath(new URL('lib/knock.mjs', import.meta.url))]), { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   await lines.next();
   return {

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { postFrom } from './lib/gateway.mjs';
 import { Suite, build } from './lib/suite.mjs';
 
@@ -21,7 +22,7 @@ test('an IPv6 network has one allowance', { skip }, async (t) => {
     const { NODE_TEST_CONTEXT: _, ...clean } = process.env;
     const script = 'ip link set lo up && exec "$0" --test --test-reporter=tap "$1"';
     const env = { ...clean, DECNET_BUILD: build, DECNET_E2E_INSIDE: 'ipv6' };
-    const run = spawnSync('unshare', [...wrap, 'sh', '-c', script, process.execPath, import.meta.filename ?? new URL(import.meta.url).pathname], { env, encoding: 'utf8', timeout: 120000 });
+    const run = spawnSync('unshare', [...wrap, 'sh', '-c', script, process.execPath, fileURLToPath(import.meta.url)], { env, encoding: 'utf8', timeout: 120000 });
     assert.equal(run.status, 0, `${run.stdout}\n${run.stderr}`);
     assert.match(run.stdout, /^# pass 1$/m);
     return;

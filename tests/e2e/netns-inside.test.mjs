@@ -5,19 +5,21 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { accessSync, chmodSync, constants, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { Api } from './lib/api.mjs';
 import { Attacker, Fabric, cannot } from './lib/fabric.mjs';
 import { Suite, build, eventually } from './lib/suite.mjs';
 
+const here = fileURLToPath(import.meta.url);
 const inside = process.env.DECNET_E2E_INSIDE;
 const root = process.getuid() === 0;
 
 /** Runs a test file inside new namespaces; what it said is shown when it fails. */
 function run(wrap, file, env = {}) {
   const script = `ip link set lo up && exec "$0" --test --test-reporter=tap "$1"`;
-  const [command, ...args] = [...wrap, 'sh', '-c', script, process.execPath, join(import.meta.dirname, file)];
+  const [command, ...args] = [...wrap, 'sh', '-c', script, process.execPath, join(dirname(here), file)];
   // With the runner's own variable set, an inner runner would run nothing.
   const { NODE_TEST_CONTEXT: _, ...clean } = process.env;
   const tried = spawnSync(command, args, { env: { ...clean, DECNET_BUILD: build, ...env }, encoding: 'utf8', timeout: 400000 });
@@ -35,7 +37,7 @@ function shared() {
 
 if (!inside) {
   const nobody = root ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : [];
-  const plain = spawnSync(nobody[0] ?? 'true', [...nobody.slice(1), 'unshare', '-Urnm', 'test', '-r', import.meta.filename], { encoding: 'utf8' });
+  const plain = spawnSync(nobody[0] ?? 'true', [...nobody.slice(1), 'unshare', '-Urnm', 'test', '-r', here], { encoding: 'utf8' });
   const why = cannot() ?? (plain.status === 0 ? null : `no user namespaces, or this folder is not readable to others: ${plain.stderr}`);
 
   test('all of it works in a user namespace', { skip: why ?? false }, () => {

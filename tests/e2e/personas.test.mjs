@@ -4,11 +4,12 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { Api } from './lib/api.mjs';
 import { Fabric, cannot } from './lib/fabric.mjs';
 import { Suite, eventually } from './lib/suite.mjs';
 
-const WIRE = join(import.meta.dirname, 'lib/wire.py');
+const WIRE = fileURLToPath(new URL('lib/wire.py', import.meta.url));
 const MEGABYTES = 10 << 20;
 const kinds = {
   bench: { archetype: 'windows-workstation', family: /^Windows 10/, os: 'Windows' },
