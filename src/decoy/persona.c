@@ -2,17 +2,9 @@
 /* Numbers that derive from a decky's seed. */
 #include "decoy/persona.h"
 
-#define DAY_MS UINT64_C(86400000)
+#include "util/mix.h"
 
-/* The finaliser of splitmix64: every bit of the input changes half of the output. */
-static uint64_t
-mix(uint64_t x)
-{
-	x += UINT64_C(0x9e3779b97f4a7c15);
-	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return x ^ (x >> 31);
-}
+#define DAY_MS UINT64_C(86400000)
 
 uint64_t
 persona_hash(uint64_t seed, const char *what)

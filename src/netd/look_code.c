@@ -12,6 +12,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "util/mix.h"
+
 #define CTX BPF_REG_6 /* struct __sk_buff */
 #define L4  BPF_REG_7 /* where the header after IP begins */
 #define OWN BPF_REG_8 /* struct look_own */
@@ -631,16 +633,6 @@ look_code_in(enum netd_persona persona, int map_fd, struct ebpf *ret, struct err
 }
 
 /* -- deckies -- */
-
-/* The finaliser of splitmix64: every bit of the input changes half of the output. */
-static uint64_t
-mix(uint64_t x)
-{
-	x += UINT64_C(0x9e3779b97f4a7c15);
-	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return x ^ (x >> 31);
-}
 
 struct look_own
 look_own_of(const struct netd_id *decky)

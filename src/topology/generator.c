@@ -9,6 +9,7 @@
 #include "topology/catalog.h"
 #include "topology/validate.h"
 #include "util/limits.h"
+#include "util/mix.h"
 
 /* splitmix64: small, seedable, the same on every machine (Steele, Lea, Flood 2014). */
 struct rng {
@@ -18,11 +19,10 @@ struct rng {
 static uint64_t
 rng_next(struct rng *g)
 {
-	uint64_t z = g->state += UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t z = mix(g->state);
 
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
+	g->state += MIX_STEP;
+	return z;
 }
 
 /* 0 <= x < n; the bias of the remainder is far below anything that could be seen here. */
