@@ -455,6 +455,8 @@ fabric_new(const char *dir, const char *uplink, struct fabric **ret, struct err 
 	f->next_index = FIRST_INDEX;
 	f->space.home = -1;
 	r = uplink_open(&f->uplink, uplink, e);
+	if (r == 0)
+		r = uplink_deafen(&f->uplink, e);
 	if (look_open(&f->look, &why) < 0)
 		log_event(LV_WARN, "netd.look.settings_only", KV_S("why", err_text(&why)));
 	if (r == 0)

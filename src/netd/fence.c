@@ -205,3 +205,26 @@ fence_try(struct err *e)
 	fence_free(f);
 	return r;
 }
+
+/* May be there already, with interfaces of other suites. The earliest place that there is. */
+static const char deaf[] = "add table inet decnet\n"
+			   "add set inet decnet deaf { type ifname; }\n"
+			   "add chain inet decnet deaf"
+			   " { type filter hook prerouting priority -400; policy accept; }\n"
+			   "flush chain inet decnet deaf\n"
+			   "add rule inet decnet deaf iifname @deaf counter drop\n";
+
+int
+fence_deafen(const char *interface, struct err *e)
+{
+	struct fence *f = NULL;
+	int r = fence_new(&f, e);
+
+	if (r < 0)
+		return r;
+	keep(f, buf_put(&f->text, sv_from(deaf)));
+	keep(f, buf_printf(&f->text, "add element inet decnet deaf { \"%s\" }\n", interface));
+	r = fence_commit(f, e);
+	fence_free(f);
+	return r;
+}

@@ -39,4 +39,8 @@ int fence_commit(struct fence *f, struct err *e) A_NODISCARD;
  * 0 or a negative errno. */
 int fence_try(struct err *e) A_NODISCARD;
 
+/* Of the namespace that the thread is in: what comes in by the interface goes no further than to
+ * whoever takes all of it, as a macvlan does. It stays so. 0 or a negative errno. */
+int fence_deafen(const char *interface, struct err *e) A_NODISCARD;
+
 #endif

@@ -431,9 +431,10 @@ put_up(struct nl *s, int index, bool inside)
 		uint16_t what;
 		uint32_t value;
 	} rules[] = {
-		{IPV4_DEVCONF_ARP_IGNORE, 1},	  {IPV4_DEVCONF_ARP_ANNOUNCE, 2},
-		{IPV4_DEVCONF_RP_FILTER, 0},	  {IPV4_DEVCONF_ACCEPT_REDIRECTS, 0},
-		{IPV4_DEVCONF_SEND_REDIRECTS, 0}, {IPV4_DEVCONF_ARP_NOTIFY, 1},
+		{IPV4_DEVCONF_ARP_IGNORE, 1},	       {IPV4_DEVCONF_ARP_ANNOUNCE, 2},
+		{IPV4_DEVCONF_RP_FILTER, 0},	       {IPV4_DEVCONF_ACCEPT_REDIRECTS, 0},
+		{IPV4_DEVCONF_SEND_REDIRECTS, 0},      {IPV4_DEVCONF_ARP_NOTIFY, 1},
+		{IPV4_DEVCONF_ACCEPT_SOURCE_ROUTE, 0},
 	};
 	struct nlmsghdr *h = begin_link(s, RTM_NEWLINK, 0, index, true);
 	struct nlattr *spec, *inet, *conf;

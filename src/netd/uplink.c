@@ -5,9 +5,26 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#include "netd/fence.h"
+#include "netd/setting.h"
+#include "util/log.h"
+
+/* Of IPv6 every interface that is up has one of its own link, which nobody has given it. */
+static bool
+is_given(const struct sockaddr *address)
+{
+	struct sockaddr_in6 six;
+
+	if (address->sa_family != AF_INET6)
+		return address->sa_family == AF_INET;
+	memcpy(&six, address, sizeof(six));
+	return !IN6_IS_ADDR_LINKLOCAL(&six.sin6_addr);
+}
 
 /* Whether the host itself uses the interface. */
 static bool
@@ -19,8 +36,7 @@ has_address(const char *name)
 	if (getifaddrs(&all) < 0)
 		return false;
 	for (const struct ifaddrs *at = all; at; at = at->ifa_next)
-		found |= at->ifa_addr && at->ifa_addr->sa_family == AF_INET &&
-			 strcmp(at->ifa_name, name) == 0;
+		found |= at->ifa_addr && is_given(at->ifa_addr) && strcmp(at->ifa_name, name) == 0;
 	freeifaddrs(all);
 	return found;
 }
@@ -44,6 +60,42 @@ uplink_open(struct uplink *u, const char *name, struct err *e)
 	u->lower = (int)index;
 	u->on = true;
 	return nl_open(&u->host, e);
+}
+
+/* A macvlan takes what is meant for one receiver; what is meant for many the interface hands to the
+ * host as well. So the host has no IPv6 there, where a router's advertisement would give it an
+ * address and a way out through attackers, says nothing of its other addresses, and takes nothing
+ * whose answer would go another way, which is everything. */
+static const char *const deaf[][3] = {
+	{"net/ipv6/conf/", "/disable_ipv6", "1"},
+	{"net/ipv4/conf/", "/rp_filter", "1"},
+	{"net/ipv4/conf/", "/arp_ignore", "8"},
+	{"net/ipv4/conf/", "/accept_redirects", "0"},
+};
+
+int
+uplink_deafen(const struct uplink *u, struct err *e)
+{
+	struct settings settings;
+	struct err why = {0};
+	int r = u->on ? settings_open(&settings, e) : 0;
+
+	if (!u->on || r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(deaf); i++) {
+		char key[64];
+
+		(void)snprintf(key, sizeof(key), "%s%s%s", deaf[i][0], u->name, deaf[i][1]);
+		r = settings_put(&settings, &(struct setting){key, deaf[i][2]}, 1, e);
+	}
+	settings_close(&settings);
+	/* What the settings let through: a sender without an address, and where the host trusts
+	 * every way back, anybody. */
+	if (r == 0 && fence_deafen(u->name, &why) < 0)
+		log_event(LV_WARN, "netd.uplink.settings_only", KV_S("why", err_text(&why)));
+	if (r < 0)
+		err_wrap(e, "DECNET_UPLINK");
+	return r;
 }
 
 void

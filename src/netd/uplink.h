@@ -31,6 +31,9 @@ struct uplink {
  * negative errno.
  */
 int uplink_open(struct uplink *u, const char *name, struct err *e) A_NODISCARD;
+/* Let the host itself hear nothing of what comes in by the interface, which it otherwise does when
+ * that is meant for many; it stays so. In the same namespace. 0 or a negative errno. */
+int uplink_deafen(const struct uplink *u, struct err *e) A_NODISCARD;
 void uplink_close(struct uplink *u);
 /* Bring the interface into the fabric, unless it is there; `fabric` is open there, new links get
  * numbers from *next_index on. 0 or a negative errno. */

@@ -3,6 +3,8 @@
 // user without privileges; and the DMZ joined to an interface.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { accessSync, chmodSync, constants, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -13,6 +15,7 @@ import { Attacker, Fabric, cannot } from './lib/fabric.mjs';
 import { Suite, build, eventually } from './lib/suite.mjs';
 
 const here = fileURLToPath(import.meta.url);
+const WIRE = fileURLToPath(new URL('lib/wire.py', import.meta.url));
 const inside = process.env.DECNET_E2E_INSIDE;
 const root = process.getuid() === 0;
 
@@ -74,6 +77,7 @@ if (!inside) {
     for (const [name, prepare, undo] of [
       ['nothing0', [], []],
       ['wire0', ['ip', 'addr', 'add', '10.1.1.1/24', 'dev', 'wire0'], ['ip', 'addr', 'flush', 'dev', 'wire0']],
+      ['wire0', ['ip', 'addr', 'add', '2001:db8::1/64', 'dev', 'wire0'], ['ip', 'addr', 'flush', 'dev', 'wire0']],
     ]) {
       if (prepare.length) sh(...prepare);
       const dir = mkdtempSync(join(tmpdir(), 'decnet-e2e-'));
@@ -104,6 +108,32 @@ if (!inside) {
     assert.match(await outside.run('curl', '-sS', '-i', '--max-time', '10', `http://${edge.ip}/`), /^HTTP\/1\.1 \d{3}/);
     await suite.kill('decnet-netd');
     await eventually('it answers after a restart', () => outside.reaches(edge.ip, 80));
+  });
+
+  test('what is meant for everybody on the wire does not reach the host, nor do routers of the wire give it a way', async () => {
+    const host = createSocket('udp6').bind(0);
+    await once(host, 'listening');
+    const heard = [];
+    host.on('message', (text) => heard.push(String(text)));
+    const shout = (attacker) => attacker.run('python3', WIRE, 'shout', 'eth0', String(host.address().port));
+    const routes = (name) => sh('ip', '-6', 'route', 'show', 'dev', name).split('\n').filter((l) => /default|2001:db8:bad/.test(l));
+    // On another interface of the host's all of it is heard.
+    const other = await Attacker.start();
+    sh('ip', 'link', 'add', 'other0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(other.holder.pid));
+    for (const args of [['addr', 'add', '10.1.1.1/24', 'dev', 'other0'], ['link', 'set', 'other0', 'up']]) sh('ip', ...args);
+    await other.run('ip', 'link', 'set', 'eth0', 'up');
+    sh('ip', 'route', 'add', 'default', 'via', '10.1.1.2');
+    const senders = ['0.0.0.0', '10.1.1.9', '172.16.0.100', 'fe80::bad'];
+    await eventually('the other interface is heard', async () => (await shout(other), senders.every((s) => heard.includes(s)) && routes('other0').length >= 2));
+    heard.length = 0;
+    await shout(outside);
+    // What comes after it on the same socket has arrived: so would it have.
+    await eventually('the other interface is heard again', async () => (await shout(other), heard.length >= 2 * senders.length));
+    assert.equal(heard.length % senders.length, 0, heard.join());
+    assert.deepEqual(routes('wire0'), []);
+    assert.equal(sh('ip', '-6', 'addr', 'show', 'dev', 'wire0'), '');
+    host.close();
+    other.leave();
   });
 
   test('teardown unties the LAN, and the end gives the interface back', async () => {

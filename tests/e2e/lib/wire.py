@@ -5,6 +5,7 @@ wire.py stamps IP PORT COUNT     connect that often; every packet of the peer th
 wire.py serve PORT               answer each connection with what it has sent, when it has said all
 wire.py echo IP PORT BYTES MS    send so many bytes, in pieces with MS between, and check that all of them come back
 wire.py closed IP COUNT          how many of so many datagrams, each to a closed port, all at once, are told to be so
+wire.py shout INTERFACE PORT     datagrams for everybody, of IPv4 and IPv6, from all kinds of senders, and word of a router of IPv6
 wire.py plain INTERFACE          checksums and segments are made by the kernel at once, none are left to an interface
 """
 import ctypes
@@ -112,6 +113,44 @@ def closed(ip, count):
     print(len(told))
 
 
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data[:len(data) & ~1])) + (data[-1] << 8 if len(data) % 2 else 0)
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def datagram(sender, receiver, port, text):
+    """The body of one in UDP, of IPv4 or IPv6 by the addresses."""
+    family = socket.AF_INET6 if ":" in sender else socket.AF_INET
+    ends = socket.inet_pton(family, sender) + socket.inet_pton(family, receiver)
+    body = struct.pack("!HHHH", port, port, 8 + len(text), 0) + text
+    return body[:6] + struct.pack("!H", checksum(ends + struct.pack("!HH", 17, len(body)) + body) or 0xFFFF) + body[8:]
+
+
+def shout(interface, port):
+    wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    wire.bind((interface, 0))
+    own, all_v4, all_v6, router = wire.getsockname()[4], "255.255.255.255", "ff02::1", "fe80::bad"
+
+    def send_v4(sender):
+        body = datagram(sender, all_v4, port, sender.encode())
+        head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(body), 1, 0, 64, 17, 0, socket.inet_aton(sender), socket.inet_aton(all_v4))
+        wire.send(b"\xff" * 6 + own + b"\x08\x00" + head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body)
+
+    def send_v6(protocol, body):
+        head = struct.pack("!IHBB", 0x60000000, len(body), protocol, 255) + socket.inet_pton(socket.AF_INET6, router) + socket.inet_pton(socket.AF_INET6, all_v6)
+        wire.send(b"\x33\x33\x00\x00\x00\x01" + own + b"\x86\xdd" + head + body)
+
+    for sender in ("0.0.0.0", "172.16.0.100", "10.1.1.9"):
+        send_v4(sender)
+    send_v6(17, datagram(router, all_v6, port, router.encode()))
+    prefix = struct.pack("!BBBBIII16s", 3, 4, 64, 0xC0, 86400, 14400, 0, socket.inet_pton(socket.AF_INET6, "2001:db8:bad::"))
+    word = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0) + prefix + b"\x01\x01" + own
+    ends = socket.inet_pton(socket.AF_INET6, router) + socket.inet_pton(socket.AF_INET6, all_v6) + struct.pack("!II", len(word), 58)
+    send_v6(58, word[:2] + struct.pack("!H", checksum(ends + word)) + word[4:])
+
+
 def plain(interface):
     """ethtool -K <interface> tso off gso off tx off"""
     for command in (0x1F, 0x24, 0x17):
@@ -122,5 +161,5 @@ def plain(interface):
 
 if __name__ == "__main__":
     command, *rest = sys.argv[1:]
-    {"stamps": stamps, "serve": serve, "echo": echo, "closed": closed, "plain": plain}[command](
+    {"stamps": stamps, "serve": serve, "echo": echo, "closed": closed, "shout": shout, "plain": plain}[command](
         *[int(x) if x.isdigit() else x for x in rest])
