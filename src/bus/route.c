@@ -11,6 +11,7 @@
 #include "bus/broker.h"
 #include "bus/index.h"
 #include "bus/memo.h"
+#include "util/hash.h"
 
 #define QUEUE_BUCKETS 1024
 
@@ -109,12 +110,9 @@ bus_routes_free(struct bus_routes *rt)
 static struct queue **
 queue_slot(struct bus_routes *rt, struct sv name)
 {
-	uint64_t h = rt->seed;
-	struct queue **at;
+	uint64_t h = hash_bytes(rt->seed, name.p, name.n);
+	struct queue **at = &rt->queues[hash_fold(h) % QUEUE_BUCKETS];
 
-	for (size_t i = 0; i < name.n; i++)
-		h = (h ^ (unsigned char)name.p[i]) * 0x100000001b3u;
-	at = &rt->queues[(h ^ (h >> 32)) % QUEUE_BUCKETS];
 	while (*at && !sv_eq((struct sv){(*at)->name, (*at)->name_n}, name))
 		at = &(*at)->next;
 	return at;

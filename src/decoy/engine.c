@@ -14,6 +14,7 @@
 #include "decoy/listener.h"
 #include "decoy/sender.h"
 #include "util/fdpass.h"
+#include "util/hash.h"
 #include "util/limits.h"
 #include "util/log.h"
 
@@ -47,11 +48,7 @@ static void on_control(struct loop_io *io, uint32_t events);
 static struct list *
 bucket_of(struct engine *en, const char *id)
 {
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-	for (; *id; id++)
-		h = (h ^ (unsigned char)*id) * UINT64_C(0x100000001b3);
-	return &en->buckets[(h ^ h >> 32) % BUCKETS];
+	return &en->buckets[hash_fold(hash_text(id)) % BUCKETS];
 }
 
 static struct listener *

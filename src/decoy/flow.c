@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "decoy/tally.h"
+#include "util/hash.h"
 #include "util/id.h"
 #include "util/limits.h"
 #include "util/list.h"
@@ -65,11 +66,9 @@ static struct list *
 bucket_of(struct flows *all, const struct listener *l, const struct sockaddr_storage *peer,
 	  socklen_t n)
 {
-	uint64_t h = all->key ^ (uint64_t)(uintptr_t)l;
+	uint64_t h = hash_bytes(all->key ^ (uint64_t)(uintptr_t)l, peer, n);
 
-	for (socklen_t i = 0; i < n; i++)
-		h = (h ^ ((const unsigned char *)peer)[i]) * UINT64_C(0x100000001b3);
-	return &all->buckets[(h ^ h >> 32) % BUCKETS];
+	return &all->buckets[hash_fold(h) % BUCKETS];
 }
 
 static struct flow *

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/hash.h"
 #include "util/id.h"
 
 struct tally_entry {
@@ -36,11 +37,9 @@ tally_fini(struct tally *t)
 static struct list *
 bucket_of(struct tally *t, const char *name)
 {
-	uint64_t h = t->key;
+	uint64_t h = hash_bytes(t->key, name, strlen(name));
 
-	for (; *name; name++)
-		h = (h ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
-	return &t->buckets[(h ^ h >> 29) % TALLY_BUCKETS];
+	return &t->buckets[hash_fold(h) % TALLY_BUCKETS];
 }
 
 int

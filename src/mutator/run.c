@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/hash.h"
+
 enum step_state { STEP_TODO, STEP_DONE, STEP_FAILED };
 
 enum phase {
@@ -67,15 +69,10 @@ run_plan_fini(struct run_plan *p)
 	*p = (struct run_plan){0};
 }
 
-/* FNV-1a. */
 static size_t
 place_of(const struct run_index *x, const char *id)
 {
-	uint32_t h = 2166136261u;
-
-	for (; *id; id++)
-		h = (h ^ (unsigned char)*id) * 16777619u;
-	return (h ^ h >> 15) & (x->size - 1);
+	return hash_fold(hash_text(id)) & (x->size - 1);
 }
 
 int

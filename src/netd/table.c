@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/hash.h"
 #include "util/limits.h"
 
 #define FIRST 64
@@ -33,19 +34,19 @@ static const struct netd_id nobody;
 static uint64_t
 hash_id(const struct netd_id *id)
 {
-	return chain_hash(0, id->b, sizeof(id->b));
+	return hash_bytes(HASH_START, id->b, sizeof(id->b));
 }
 
 static uint64_t
 hash_ip(uint32_t ip)
 {
-	return chain_hash(0, &ip, sizeof(ip));
+	return hash_bytes(HASH_START, &ip, sizeof(ip));
 }
 
 static uint64_t
 hash_key(enum netd_kind kind, const struct netd_id *decky, const struct netd_id *lan)
 {
-	return chain_hash(hash_id(decky) + kind, lan->b, sizeof(lan->b));
+	return hash_bytes(hash_id(decky) + kind, lan->b, sizeof(lan->b));
 }
 
 static uint64_t

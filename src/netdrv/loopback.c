@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "netdrv/serve.h"
+#include "util/hash.h"
 #include "util/list.h"
 
 /* 127.100.0.1 and the 65,534 after it; .0 and .255 are left out, since some tools take them for
@@ -46,11 +47,7 @@ self(struct netdrv *d)
 static struct list *
 bucket_of(struct loopback *d, const char *decky_uuid)
 {
-	uint32_t h = 2166136261u; /* FNV-1a */
-
-	for (; *decky_uuid; decky_uuid++)
-		h = (h ^ (unsigned char)*decky_uuid) * 16777619u;
-	return &d->buckets[(h ^ h >> 16) % BUCKETS];
+	return &d->buckets[hash_fold(hash_text(decky_uuid)) % BUCKETS];
 }
 
 static struct assignment *

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "netdrv/channel.h"
+#include "util/hash.h"
 #include "util/json.h"
 #include "util/list.h"
 #include "util/log.h"
@@ -72,15 +73,10 @@ ask(struct end *end, json_t *own_message, int fd, channel_answer_fn *fn, void *u
 	fn(user, -ENOTCONN, NULL, true, "no decoys of datagrams");
 }
 
-/* FNV-1a. */
-static unsigned
+static size_t
 bucket_of(const char *id)
 {
-	uint32_t h = 2166136261u;
-
-	for (; *id; id++)
-		h = (h ^ (unsigned char)*id) * 16777619u;
-	return (h ^ h >> 16) % BUCKETS;
+	return hash_fold(hash_text(id)) % BUCKETS;
 }
 
 static struct socket_entry *

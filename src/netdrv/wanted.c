@@ -9,6 +9,7 @@
 #include "netdrv/routes.h"
 #include "topology/addr.h"
 #include "topology/catalog.h"
+#include "util/hash.h"
 #include "util/json.h"
 
 static const struct {
@@ -25,13 +26,13 @@ static const struct netd_id nobody;
 static uint64_t
 hash_decky(const struct netd_id *decky)
 {
-	return chain_hash(0, decky->b, sizeof(decky->b));
+	return hash_bytes(HASH_START, decky->b, sizeof(decky->b));
 }
 
 static uint64_t
 hash_ids(const struct netd_id *decky, const struct netd_id *lan)
 {
-	return chain_hash(hash_decky(decky), lan->b, sizeof(lan->b));
+	return hash_bytes(hash_decky(decky), lan->b, sizeof(lan->b));
 }
 
 static void
@@ -144,17 +145,7 @@ wanted_fini(struct wanted *w)
 	things_fini(&w->routes);
 }
 
-/* FNV-1a, finished so that every bit counts. */
-static uint64_t
-digest(uint64_t h, const void *bytes, size_t n)
-{
-	const uint8_t *p = bytes;
-
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ p[i]) * 0x100000001b3ull;
-	return h;
-}
-
+/* So that every bit counts. */
 static uint64_t
 finish(uint64_t h)
 {
@@ -162,8 +153,6 @@ finish(uint64_t h)
 	h *= 0xff51afd7ed558ccdull;
 	return h ^ h >> 33;
 }
-
-#define DIGEST_START 0xcbf29ce484222325ull
 
 static const char *
 os_of(const char *archetype)
@@ -192,8 +181,8 @@ vendors_of(const char *kind, size_t nth, uint32_t *ret_oui)
 static void
 make_mac(const char *archetype, struct netd_thing *nic)
 {
-	uint64_t machine = finish(digest(DIGEST_START, nic->decky.b, sizeof(nic->decky.b)));
-	uint64_t own = digest(DIGEST_START, nic->decky.b, sizeof(nic->decky.b));
+	uint64_t of_decky = hash_decky(&nic->decky);
+	uint64_t machine = finish(of_decky), own = finish(hash_ids(&nic->decky, &nic->lan));
 	const char *kind = archetype;
 	uint32_t oui = 0;
 	size_t n = vendors_of(kind, SIZE_MAX, &oui);
@@ -203,7 +192,6 @@ make_mac(const char *archetype, struct netd_thing *nic)
 		n = vendors_of(kind, SIZE_MAX, &oui);
 	}
 	(void)vendors_of(kind, (size_t)(machine % n), &oui);
-	own = finish(digest(own, nic->lan.b, sizeof(nic->lan.b)));
 	for (unsigned i = 0; i < 3; i++) {
 		nic->mac[i] = (uint8_t)(oui >> (16 - 8 * i));
 		nic->mac[3 + i] = (uint8_t)(own >> (8 * i));
@@ -276,13 +264,13 @@ drop_unconnected(struct wanted *w)
 static void
 set_mark(const struct wanted *w, struct netd_thing *decky)
 {
-	uint64_t h = digest(DIGEST_START, &decky->flags, sizeof(decky->flags));
+	uint64_t h = hash_bytes(HASH_START, &decky->flags, sizeof(decky->flags));
 	const struct netd_thing *route = NULL;
 
 	while ((route = things_next(&w->routes, &decky->decky, route))) {
-		h = digest(h, &route->ip, sizeof(route->ip));
-		h = digest(h, &route->bits, sizeof(route->bits));
-		h = digest(h, &route->via, sizeof(route->via));
+		h = hash_bytes(h, &route->ip, sizeof(route->ip));
+		h = hash_bytes(h, &route->bits, sizeof(route->bits));
+		h = hash_bytes(h, &route->via, sizeof(route->via));
 	}
 	decky->mark = finish(h) | 1;
 }

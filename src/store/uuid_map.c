@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/hash.h"
+
 void
 uuid_map_fini(struct uuid_map *m)
 {
@@ -17,11 +19,7 @@ uuid_map_fini(struct uuid_map *m)
 static size_t
 hash(const char *uuid)
 {
-	uint64_t h = 0xcbf29ce484222325;
-
-	for (; *uuid; uuid++)
-		h = (h ^ (unsigned char)*uuid) * 0x100000001b3;
-	return (size_t)(h ^ h >> 32);
+	return hash_fold(hash_text(uuid));
 }
 
 /* Where the uuid is, or belongs. */

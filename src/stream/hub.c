@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "stream/viewer.h"
+#include "util/hash.h"
 #include "util/limits.h"
 
 /* Viewers written to before accepting and reading go on. */
@@ -169,11 +170,9 @@ hub_stats(const struct hub *h, struct hub_stats *ret_stats)
 static struct hub_stream **
 bucket_of(const struct hub *h, enum hub_kind kind, struct sv key)
 {
-	uint32_t x = 2166136261u ^ (uint32_t)kind;
+	uint64_t x = hash_bytes(HASH_START ^ kind, key.p, key.n);
 
-	for (size_t i = 0; i < key.n; i++)
-		x = (x ^ (unsigned char)key.p[i]) * 16777619u;
-	return (struct hub_stream **)(uintptr_t)&h->bucket[(x ^ x >> 16) % STREAM_BUCKETS];
+	return (struct hub_stream **)(uintptr_t)&h->bucket[hash_fold(x) % STREAM_BUCKETS];
 }
 
 struct hub_stream *

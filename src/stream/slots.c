@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/hash.h"
+
 #define BUCKETS 256
 
 struct slots {
@@ -44,14 +46,10 @@ slots_free(struct slots *s)
 	free(s);
 }
 
-static unsigned
+static size_t
 hash(const char *text)
 {
-	uint32_t h = 2166136261u;
-
-	for (; *text; text++)
-		h = (h ^ (unsigned char)*text) * 16777619u;
-	return (h ^ h >> 16) % BUCKETS;
+	return hash_fold(hash_text(text)) % BUCKETS;
 }
 
 static struct slot *

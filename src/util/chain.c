@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/hash.h"
+
 int
 chain_resize(struct chain *c, size_t cap)
 {
@@ -40,7 +42,7 @@ chain_clear(struct chain *c)
 static int32_t *
 head(const struct chain *c, uint64_t hash)
 {
-	return &c->heads[(hash ^ hash >> 32) & (c->cap - 1)];
+	return &c->heads[hash_fold(hash) & (c->cap - 1)];
 }
 
 void
@@ -66,15 +68,4 @@ int32_t
 chain_first(const struct chain *c, uint64_t hash)
 {
 	return c->cap ? *head(c, hash) : CHAIN_END;
-}
-
-uint64_t
-chain_hash(uint64_t h, const void *bytes, size_t n)
-{
-	const uint8_t *p = bytes;
-
-	h ^= 0xcbf29ce484222325ull;
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ p[i]) * 0x100000001b3ull;
-	return h;
 }

@@ -32,7 +32,5 @@ void chain_out(struct chain *c, uint64_t hash, size_t at);
 /* The first place of a chain, or CHAIN_END; the next one is next[place]. Others than those looked
  * for may be in it. */
 int32_t chain_first(const struct chain *c, uint64_t hash);
-/* A hash of bytes; `h` is 0, or that of what stands before them. */
-uint64_t chain_hash(uint64_t h, const void *bytes, size_t n);
 
 #endif

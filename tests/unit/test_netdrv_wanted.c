@@ -238,6 +238,59 @@ slots_and_hardware_addresses(void **state)
 	topo_free(t);
 }
 
+/* What follows from a machine's name is the same as in any release before: an upgrade gives no
+ * machine another hardware address, and finds no difference where there is none. */
+static void
+what_follows_from_names(void **state)
+{
+	static const struct {
+		const char *uuid, *archetype;
+		bool forwards;
+		uint8_t mac[6];
+		uint64_t mark;
+	} rows[] = {
+		{"0193a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b",
+		 "",
+		 false,
+		 {0x98, 0xf2, 0xb3, 0x7f, 0xd2, 0xcd},
+		 0x5b7a48b863d8c0eb},
+		{"0193a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2c",
+		 "printer",
+		 false,
+		 {0x3c, 0x2a, 0xf4, 0xdd, 0xac, 0xd8},
+		 0x5b7a48b863d8c0eb},
+		{"0193a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2d",
+		 "windows-server",
+		 true,
+		 {0x00, 0x15, 0x5d, 0x9c, 0x95, 0x69},
+		 0x4b2d9d7d49fb61fb},
+	};
+	struct topo *t = make();
+	struct wanted w;
+
+	(void)state;
+	for (unsigned i = 0; i < t->nlans; i++)
+		(void)snprintf(t->lans[i].id, sizeof(t->lans[i].id),
+			       "0193a1b2-0000-7000-8000-00000000000%u", i);
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		struct topo_decky *d = topo_add_decky(t);
+
+		(void)snprintf(d->uuid, sizeof(d->uuid), "%s", rows[i].uuid);
+		(void)snprintf(d->name, sizeof(d->name), "d%u", i);
+		(void)snprintf(d->archetype, sizeof(d->archetype), "%s", rows[i].archetype);
+		d->forwards_l3 = rows[i].forwards;
+		memcpy(d->home_lan_id, t->lans[0].id, ID_UUID_SIZE);
+		join(t, d->name, 0, 10 + i);
+	}
+	assert_int_equal(wanted_from("0193a1b2-0000-7000-8000-0000000000ff", t, &w), 0);
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_memory_equal(w.nics.v[i].mac, rows[i].mac, 6);
+		assert_true(w.deckies.v[i].mark == rows[i].mark);
+	}
+	wanted_fini(&w);
+	topo_free(t);
+}
+
 int
 main(void)
 {
@@ -246,6 +299,7 @@ main(void)
 		cmocka_unit_test(every_change_converges),
 		cmocka_unit_test(other_topologies_are_left_alone),
 		cmocka_unit_test(slots_and_hardware_addresses),
+		cmocka_unit_test(what_follows_from_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

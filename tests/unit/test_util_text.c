@@ -13,6 +13,7 @@
 
 #include "util/clock.h"
 #include "util/err.h"
+#include "util/hash.h"
 #include "util/id.h"
 #include "util/json.h"
 #include "util/kv.h"
@@ -314,6 +315,18 @@ errors_are_wrapped(void **state)
 	assert_string_equal(err_text(NULL), "unknown error");
 }
 
+/* Of the tables of draft-eastlake-fnv. */
+static void
+hashes(void **state)
+{
+	(void)state;
+	assert_true(hash_text("") == HASH_START);
+	assert_true(hash_text("a") == UINT64_C(0xaf63dc4c8601ec8c));
+	assert_true(hash_text("foobar") == UINT64_C(0x85944171f73967e8));
+	assert_true(hash_bytes(hash_text("foo"), "bar", 3) == hash_text("foobar"));
+	assert_true(hash_bytes(HASH_START, "\0", 1) == UINT64_C(0xaf63bd4c8601b7df));
+}
+
 int
 main(void)
 {
@@ -330,6 +343,7 @@ main(void)
 		cmocka_unit_test(bad_bytes_become_replacement_characters),
 		cmocka_unit_test(log_fields_stay_on_their_line),
 		cmocka_unit_test(errors_are_wrapped),
+		cmocka_unit_test(hashes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
