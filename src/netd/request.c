@@ -56,41 +56,16 @@ netd_id_eq(const struct netd_id *a, const struct netd_id *b)
 	return memcmp(a->b, b->b, sizeof(a->b)) == 0;
 }
 
-static unsigned
-nibble(char c)
-{
-	return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
-}
-
 int
 netd_id_parse(struct sv text, struct netd_id *ret)
 {
-	size_t at = 0;
-
-	if (!id_is_uuid(text))
-		return -EBADMSG;
-	for (size_t i = 0; i < sizeof(ret->b); i++) {
-		if (text.p[at] == '-')
-			at++;
-		ret->b[i] = (uint8_t)(nibble(text.p[at]) << 4 | nibble(text.p[at + 1]));
-		at += 2;
-	}
-	return 0;
+	return id_uuid_bytes(text, ret->b);
 }
 
 void
 netd_id_text(const struct netd_id *id, char dst[ID_UUID_SIZE])
 {
-	static const char digits[] = "0123456789abcdef";
-	size_t at = 0;
-
-	for (size_t i = 0; i < sizeof(id->b); i++) {
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			dst[at++] = '-';
-		dst[at++] = digits[id->b[i] >> 4];
-		dst[at++] = digits[id->b[i] & 15];
-	}
-	dst[at] = 0;
+	id_uuid_text(id->b, dst);
 }
 
 uint32_t

@@ -166,15 +166,6 @@ http_head_read(struct sv head, bool strict, struct http_head *ret)
 	return status;
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Whether `..` leads above the root somewhere on the way. */
 static bool
 climbs_out(struct sv path)
@@ -212,8 +203,8 @@ http_head_path(struct sv target, char *dst, size_t size, struct sv *ret)
 
 		if (c == '%') {
 			bool whole = target.n - i > 2;
-			int high = whole ? hex_digit(target.p[i + 1]) : -1;
-			int low = whole ? hex_digit(target.p[i + 2]) : -1;
+			int high = whole ? sv_hex(target.p[i + 1]) : -1;
+			int low = whole ? sv_hex(target.p[i + 2]) : -1;
 
 			if (high < 0 || low < 0)
 				return 400;

@@ -21,15 +21,6 @@ static const struct {
 	{HTTP_JENKINS, "/j_acegi_security_check", "j_username", "j_password"},
 };
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The decoded value of a form's field in dst; whether it was there. */
 static bool
 form_value(struct sv form, const char *name, char *dst, struct sv *ret)
@@ -45,10 +36,9 @@ form_value(struct sv form, const char *name, char *dst, struct sv *ret)
 
 			if (c == '+') {
 				c = ' ';
-			} else if (c == '%' && value.n - i > 2 && hex_digit(value.p[i + 1]) >= 0 &&
-				   hex_digit(value.p[i + 2]) >= 0) {
-				c = (char)(hex_digit(value.p[i + 1]) << 4 |
-					   hex_digit(value.p[i + 2]));
+			} else if (c == '%' && value.n - i > 2 && sv_hex(value.p[i + 1]) >= 0 &&
+				   sv_hex(value.p[i + 2]) >= 0) {
+				c = (char)(sv_hex(value.p[i + 1]) << 4 | sv_hex(value.p[i + 2]));
 				i += 2;
 			}
 			dst[n++] = c;

@@ -93,15 +93,6 @@ parse_array(struct resp *p, struct sv in, size_t *ret_used, struct resp_command 
 	return done(p, in, ret_used, ret);
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* One character behind a backslash within double quotes; moves *at. */
 static char
 unescape(struct sv line, size_t *at)
@@ -110,10 +101,10 @@ unescape(struct sv line, size_t *at)
 	char c = line.p[*at];
 	const char *known = strchr(from, c);
 
-	if (c == 'x' && line.n - *at > 2 && hex_digit(line.p[*at + 1]) >= 0 &&
-	    hex_digit(line.p[*at + 2]) >= 0) {
+	if (c == 'x' && line.n - *at > 2 && sv_hex(line.p[*at + 1]) >= 0 &&
+	    sv_hex(line.p[*at + 2]) >= 0) {
 		*at += 3;
-		return (char)(hex_digit(line.p[*at - 2]) * 16 + hex_digit(line.p[*at - 1]));
+		return (char)(sv_hex(line.p[*at - 2]) * 16 + sv_hex(line.p[*at - 1]));
 	}
 	*at += 1;
 	return c && known ? to[known - from] : c;
