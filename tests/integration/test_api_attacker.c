@@ -14,6 +14,7 @@
 
 #include "api/api.h"
 #include "resolver/batch.h"
+#include "scratch.h"
 #include "util/json.h"
 
 #define T0 1769847300000ULL
@@ -24,8 +25,7 @@ api_handler_fn h_log_list, h_log_histogram, h_log_stats, h_attacker_list, h_atta
 	h_identity_note, h_identity_split, h_identity_merge;
 
 struct world {
-	char dir[64];
-	char url[96];
+	struct scratch at;
 	struct db *db;
 	struct err e;
 	struct api_res res;
@@ -88,11 +88,8 @@ setup(void **state)
 	struct world *w = calloc(1, sizeof(*w));
 
 	assert_non_null(w);
-	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/decnet-handlers-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	(void)snprintf(w->url, sizeof(w->url), "sqlite:%s/t.db", w->dir);
-	if (db_migrate(w->url, &w->e) < 0 || db_open(w->url, DB_READ_WRITE, &w->db, &w->e) < 0)
-		fail_msg("%s", err_text(&w->e));
+	scratch_make(&w->at);
+	w->db = scratch_open(&w->at);
 	fill(w);
 	*state = w;
 	return 0;
@@ -102,12 +99,10 @@ static int
 teardown(void **state)
 {
 	struct world *w = *state;
-	char command[128];
 
 	api_res_fini(&w->res);
 	db_close(w->db);
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", w->dir);
-	assert_int_equal(system(command), 0);
+	scratch_remove(&w->at);
 	free(w);
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include "api/auth.h"
 #include "api/peers.h"
 #include "api/state.h"
+#include "scratch.h"
 #include "store/gateway.h"
 #include "store/threads.h"
 #include "stream/slots.h"
@@ -33,7 +34,7 @@ struct gate {
 };
 
 struct world {
-	char dir[64], url[96];
+	struct scratch at;
 	struct gate a, b;
 };
 
@@ -57,8 +58,8 @@ gate_start(struct world *w, struct gate *g, uint64_t port)
 	assert_int_equal(slots_new(&s->slots), 0);
 	if (loop_new(&s->loop, &e) < 0 || inbox_new(&s->inbox, &e) < 0 ||
 	    inbox_serve(s->inbox, s->loop) < 0 ||
-	    store_threads_new(s->loop, w->url, 1, 64, &s->pool, &e) < 0 ||
-	    db_open(w->url, DB_READ_WRITE, &g->db, &e) < 0)
+	    store_threads_new(s->loop, w->at.url, 1, 64, &s->pool, &e) < 0 ||
+	    db_open(w->at.url, DB_READ_WRITE, &g->db, &e) < 0)
 		fail_msg("%s", err_text(&e));
 }
 
@@ -136,15 +137,10 @@ static int
 setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
-	struct err e = {0};
 
 	assert_non_null(w);
 	assert_int_equal(auth_setup(), 0);
-	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/decnet-peers-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	(void)snprintf(w->url, sizeof(w->url), "sqlite:%s/t.db", w->dir);
-	if (db_migrate(w->url, &e) < 0)
-		fail_msg("%s", err_text(&e));
+	scratch_make(&w->at);
 	gate_start(w, &w->a, 1);
 	gate_start(w, &w->b, 2);
 	*state = w;
@@ -155,12 +151,10 @@ static int
 teardown(void **state)
 {
 	struct world *w = *state;
-	char command[128];
 
 	gate_kill(&w->a);
 	gate_kill(&w->b);
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", w->dir);
-	assert_int_equal(system(command), 0);
+	scratch_remove(&w->at);
 	free(w);
 	return 0;
 }
@@ -462,7 +456,7 @@ many_at_once_never_hold_more_than_the_cap(void **state)
 					   .gate = i % 2 ? &w->a : &w->b,
 					   .holders = &holders,
 					   .worst = &worst};
-		assert_int_equal(db_open(w->url, DB_READ_WRITE, &takers[i].db, NULL), 0);
+		assert_int_equal(db_open(w->at.url, DB_READ_WRITE, &takers[i].db, NULL), 0);
 		assert_int_equal(pthread_create(&takers[i].id, NULL, take_and_drop, &takers[i]), 0);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(takers); i++) {
@@ -592,7 +586,7 @@ of_several_at_once_one_gets_the_ticket(void **state)
 		redeemers[i] = (struct redeemer){.gate = i % 2 ? &w->a : &w->b,
 						 .tickets = (const char(*)[TICKET_SIZE])tickets,
 						 .barrier = &barrier};
-		assert_int_equal(db_open(w->url, DB_READ_WRITE, &redeemers[i].db, NULL), 0);
+		assert_int_equal(db_open(w->at.url, DB_READ_WRITE, &redeemers[i].db, NULL), 0);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(redeemers); i++)
 		assert_int_equal(pthread_create(&redeemers[i].id, NULL, redeem_all, &redeemers[i]),

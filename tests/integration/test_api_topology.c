@@ -16,6 +16,7 @@
 #include "api/api.h"
 #include "mutator/work.h"
 #include "netdrv/driver.h"
+#include "scratch.h"
 #include "store/journal.h"
 #include "store/migrate.h"
 #include "store/mutation.h"
@@ -45,8 +46,7 @@ static const struct work_context mutator = {
 	.owner = "here:1:1", .host = "here", .pool = "172.16.0.0/12", .driver = &driver};
 
 struct world {
-	char dir[64];
-	char url[96];
+	struct scratch at;
 	struct conf conf;
 	struct db *db;
 	struct err e;
@@ -65,11 +65,8 @@ setup(void **state)
 	struct world *w = calloc(1, sizeof(*w));
 
 	assert_non_null(w);
-	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/decnet-topology-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	(void)snprintf(w->url, sizeof(w->url), "sqlite:%s/t.db", w->dir);
-	if (db_migrate(w->url, &w->e) < 0 || db_open(w->url, DB_READ_WRITE, &w->db, &w->e) < 0)
-		fail_msg("%s", err_text(&w->e));
+	scratch_make(&w->at);
+	w->db = scratch_open(&w->at);
 	w->conf.pool = strdup("172.16.0.0/12");
 	w->now = T0;
 	*state = w;
@@ -80,14 +77,12 @@ static int
 teardown(void **state)
 {
 	struct world *w = *state;
-	char command[128];
 
 	api_res_fini(&w->res);
 	journal_rows_fini(&w->rows);
 	free(w->conf.pool);
 	db_close(w->db);
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", w->dir);
-	assert_int_equal(system(command), 0);
+	scratch_remove(&w->at);
 	free(w);
 	return 0;
 }

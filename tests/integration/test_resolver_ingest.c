@@ -16,6 +16,7 @@
 
 #include "bus/topic.h"
 #include "resolver/batch.h"
+#include "scratch.h"
 #include "store/attacker_view.h"
 #include "store/identity_tx.h"
 #include "store/journal.h"
@@ -29,8 +30,7 @@
 #define DECKY	 "0198c0de-0000-7000-8000-000000000002"
 
 struct world {
-	char dir[64];
-	char url[96];
+	struct scratch at;
 	struct db *db;
 	struct linker *linker;
 	struct batch_in batch;
@@ -45,11 +45,8 @@ setup(void **state)
 	struct world *w = calloc(1, sizeof(*w));
 
 	assert_non_null(w);
-	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/decnet-ingest-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	(void)snprintf(w->url, sizeof(w->url), "sqlite:%s/t.db", w->dir);
-	if (db_migrate(w->url, &w->e) < 0 || db_open(w->url, DB_READ_WRITE, &w->db, &w->e) < 0)
-		fail_msg("%s", err_text(&w->e));
+	scratch_make(&w->at);
+	w->db = scratch_open(&w->at);
 	assert_int_equal(linker_new(NULL, &w->linker), 0);
 	w->now_ms = T0;
 	w->random = 12345;
@@ -61,13 +58,11 @@ static int
 teardown(void **state)
 {
 	struct world *w = *state;
-	char command[128];
 
 	batch_fini(&w->batch);
 	linker_free(w->linker);
 	db_close(w->db);
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", w->dir);
-	assert_int_equal(system(command), 0);
+	scratch_remove(&w->at);
 	free(w);
 	return 0;
 }

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "decoy/capture.h"
+#include "scratch.h"
 #include "store/attacker_view.h"
 #include "store/journal.h"
 #include "store/log.h"
@@ -33,8 +34,7 @@
 #define SOURCE	    0xfeedULL
 
 struct world {
-	char dir[64];
-	char url[96];
+	struct scratch at;
 	int decoy, resolver; /* the two ends; both stay open, as the supervisor keeps them */
 	pid_t child;
 	unsigned random;
@@ -47,15 +47,10 @@ static int
 setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
-	struct err e = {0};
 	int ends[2];
 
 	assert_non_null(w);
-	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/decnet-resolver-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	(void)snprintf(w->url, sizeof(w->url), "sqlite:%s/decnet.db", w->dir);
-	if (db_migrate(w->url, &e) < 0)
-		fail_msg("%s", err_text(&e));
+	scratch_make(&w->at);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
 	w->decoy = ends[0];
 	w->resolver = ends[1];
@@ -69,7 +64,6 @@ static int
 teardown(void **state)
 {
 	struct world *w = *state;
-	char command[128];
 
 	if (w->child > 0) {
 		(void)kill(w->child, SIGKILL);
@@ -77,8 +71,7 @@ teardown(void **state)
 	}
 	(void)close(w->decoy);
 	(void)close(w->resolver);
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", w->dir);
-	assert_int_equal(system(command), 0);
+	scratch_remove(&w->at);
 	free(w);
 	return 0;
 }
@@ -104,7 +97,7 @@ start(struct world *w)
 	if (pid == 0) {
 		(void)fcntl(w->resolver, F_SETFD, 0);
 		(void)setenv("DECNET_FD_CAPTURE", number, 1);
-		(void)setenv("DECNET_STATE_DIR", w->dir, 1);
+		(void)setenv("DECNET_STATE_DIR", w->at.dir, 1);
 		(void)setenv("DECNET_BUS_ENABLED", "false", 1);
 		(void)setenv("DECNET_LOG_LEVEL", "error", 1);
 		(void)unsetenv("DECNET_DB_URL");
@@ -312,7 +305,7 @@ killed_at_random_points(void **state)
 	w->child = 0;
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 
-	if (db_open(w->url, DB_READ_ONLY, &db, &e) < 0)
+	if (db_open(w->at.url, DB_READ_ONLY, &db, &e) < 0)
 		fail_msg("%s", err_text(&e));
 	check_logs(db);
 	check_rows(db);

@@ -13,14 +13,14 @@
 
 #include <cmocka.h>
 
+#include "scratch.h"
 #include "store/db.h"
 #include "store/er_decision.h"
 #include "store/journal.h"
 #include "util/limits.h"
 
 struct world {
-	char dir[64];
-	char url[96];
+	struct scratch at;
 	struct db *a, *b;
 };
 
@@ -28,15 +28,11 @@ static int
 setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
-	struct err e = {0};
 
 	assert_non_null(w);
-	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/decnet-store-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	(void)snprintf(w->url, sizeof(w->url), "sqlite:%s/t.db", w->dir);
-	if (db_migrate(w->url, &e) < 0 || db_open(w->url, DB_READ_WRITE, &w->a, &e) < 0 ||
-	    db_open(w->url, DB_READ_WRITE, &w->b, &e) < 0)
-		fail_msg("%s", err_text(&e));
+	scratch_make(&w->at);
+	w->a = scratch_open(&w->at);
+	w->b = scratch_open(&w->at);
 	*state = w;
 	return 0;
 }
@@ -45,12 +41,10 @@ static int
 teardown(void **state)
 {
 	struct world *w = *state;
-	char command[128];
 
 	db_close(w->a);
 	db_close(w->b);
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", w->dir);
-	assert_int_equal(system(command), 0);
+	scratch_remove(&w->at);
 	free(w);
 	return 0;
 }
@@ -73,7 +67,7 @@ migrating_twice_changes_nothing(void **state)
 {
 	struct world *w = *state;
 
-	assert_int_equal(db_migrate(w->url, NULL), 0);
+	assert_int_equal(db_migrate(w->at.url, NULL), 0);
 }
 
 static void
@@ -94,7 +88,7 @@ a_store_without_schema_is_refused(void **state)
 	struct db *db = NULL;
 	char url[128];
 
-	(void)snprintf(url, sizeof(url), "sqlite:%s/empty.db", w->dir);
+	(void)snprintf(url, sizeof(url), "sqlite:%s/empty.db", w->at.dir);
 	assert_int_equal(db_open(url, DB_READ_WRITE, &db, NULL), -ESTALE);
 	assert_null(db);
 }
@@ -240,7 +234,7 @@ writers_of_many_processes_keep_one_order(void **state)
 		if (pids[i] == 0) {
 			struct db *db = NULL;
 			json_t *payload = json_object();
-			int bad = db_open(w->url, DB_READ_WRITE, &db, NULL) < 0;
+			int bad = db_open(w->at.url, DB_READ_WRITE, &db, NULL) < 0;
 
 			for (int n = 0; n < ROUNDS && !bad; n++)
 				bad = db_begin_write(db, NULL) < 0 ||

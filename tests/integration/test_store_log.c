@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "scratch.h"
 #include "store/log.h"
 #include "util/clock.h"
 #include "util/json.h"
@@ -20,8 +21,7 @@
 #define ROWS 400
 
 struct world {
-	char dir[64];
-	char url[96];
+	struct scratch at;
 	struct db *db;
 	unsigned random;
 	struct err e;
@@ -71,11 +71,8 @@ setup(void **state)
 	struct world *w = calloc(1, sizeof(*w));
 
 	assert_non_null(w);
-	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/decnet-log-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	(void)snprintf(w->url, sizeof(w->url), "sqlite:%s/t.db", w->dir);
-	if (db_migrate(w->url, &w->e) < 0 || db_open(w->url, DB_READ_WRITE, &w->db, &w->e) < 0)
-		fail_msg("%s", err_text(&w->e));
+	scratch_make(&w->at);
+	w->db = scratch_open(&w->at);
 	w->random = 4711;
 	for (unsigned i = 0; i < ROWS; i++)
 		add_row(w, i);
@@ -87,11 +84,9 @@ static int
 teardown(void **state)
 {
 	struct world *w = *state;
-	char command[128];
 
 	db_close(w->db);
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", w->dir);
-	assert_int_equal(system(command), 0);
+	scratch_remove(&w->at);
 	free(w);
 	return 0;
 }

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "scratch.h"
 #include "store/topology.h"
 #include "topology/ops.h"
 #include "util/json.h"
@@ -262,7 +263,8 @@ step(struct db *db, const char *id, const struct queued *q, unsigned n, const st
 static void
 test_part_is_as_good_as_the_whole(void **state)
 {
-	char dir[] = "/tmp/decnet-topology-XXXXXX", url[64], command[64], id[ID_UUID_SIZE];
+	char id[ID_UUID_SIZE];
+	struct scratch at;
 	struct topo_world w = {0};
 	struct topo *t = topo_new();
 	struct err e = {0};
@@ -270,10 +272,8 @@ test_part_is_as_good_as_the_whole(void **state)
 	unsigned applied = 0;
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
-	(void)snprintf(url, sizeof(url), "sqlite:%s/t.db", dir);
-	assert_int_equal(db_migrate(url, &e), 0);
-	assert_int_equal(db_open(url, DB_READ_WRITE, &db, &e), 0);
+	scratch_make(&at);
+	db = scratch_open(&at);
 	assert_int_equal(cidr_parse("172.20.0.0/20", 0, 32, &w.pool), 0);
 	(void)snprintf(t->name, sizeof(t->name), "random");
 	memcpy(id, t->id, sizeof(id));
@@ -294,8 +294,7 @@ test_part_is_as_good_as_the_whole(void **state)
 	print_message("# %u of %u applied\n", applied, OPS);
 	assert_true(applied > OPS / 20);
 	db_close(db);
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	assert_int_equal(system(command), 0);
+	scratch_remove(&at);
 }
 
 int
