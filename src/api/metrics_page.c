@@ -88,7 +88,7 @@ put_mutations(struct db *db, struct buf *b)
 	struct metric_mutations *rows = calloc(METRIC_MUTATIONS_MAX, sizeof(*rows));
 	int n = rows ? metric_mutations(db, rows, METRIC_MUTATIONS_MAX, NULL) : -ENOMEM, r;
 
-	r = n < 0 ? n : buf_printf(b, "# TYPE decnet_mutations_total gauge\n");
+	r = n < 0 ? n : buf_printf(b, "# TYPE decnet_mutations_total counter\n");
 	for (int i = 0; i < n && r == 0; i++)
 		r = buf_printf(b, "decnet_mutations_total{op=\"%s\",state=\"%s\"} %lld\n",
 			       rows[i].op, rows[i].state, (long long)rows[i].n);

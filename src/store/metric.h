@@ -10,9 +10,11 @@
 #include "util/attr.h"
 #include "util/err.h"
 
+/* Ops times states, and room. */
 #define METRIC_MUTATIONS_MAX 128
 
-/* Mutations of one op in one state, and how long the finished ones took together. */
+/* How many mutations of one op have ever come into one state, and how long they took to it together
+ * if they ended there. Neither falls, whatever is deleted. */
 struct metric_mutations {
 	char op[32], state[16];
 	int64_t n, took_ms;

@@ -72,6 +72,27 @@ journal(struct db *db, enum bus_topic topic, const char *topology_id, json_t *ow
 	return r;
 }
 
+/* A mutation has come into a state; it took `took_ms` if that is its last. After the journal row,
+ * whose lock every writer takes first: two of these would be taken in any order. */
+static int
+tally(struct db *db, const char *op, const char *state, int64_t took_ms, struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_MUTATION_TALLY);
+
+	db_bind_text(st, 1, op);
+	db_bind_text(st, 2, state);
+	/* The clock may have been set back, and the sum must not fall. */
+	db_bind_int(st, 3, took_ms > 0 ? took_ms : 0);
+	return db_exec(st, NULL, e);
+}
+
+static int
+tally_end(struct db *db, const struct mutation *m, const char *state, uint64_t now_ms,
+	  struct err *e)
+{
+	return tally(db, m->op, state, (int64_t)(now_ms - m->requested_ms), e);
+}
+
 static int
 next_queue_no(struct db *db, int64_t *ret, struct err *e)
 {
@@ -111,11 +132,12 @@ mutation_enqueue(struct db *db, struct topo *t, const char *op, const json_t *pa
 	free(text);
 	if (r < 0)
 		return r;
-	return journal(db, BUS_TOPIC_MUTATION_ENQUEUED, t->id,
-		       json_pack("{s:s, s:s, s:o, s:I, s:o}", "mutation_id", ret_id, "op", op,
-				 "payload", json_deep_copy(payload), "version",
-				 (json_int_t)t->version, "requested_at", json_time(now_ms)),
-		       now_ms, e);
+	r = journal(db, BUS_TOPIC_MUTATION_ENQUEUED, t->id,
+		    json_pack("{s:s, s:s, s:o, s:I, s:o}", "mutation_id", ret_id, "op", op,
+			      "payload", json_deep_copy(payload), "version", (json_int_t)t->version,
+			      "requested_at", json_time(now_ms)),
+		    now_ms, e);
+	return r < 0 ? r : tally(db, op, "pending", 0, e);
 }
 
 int
@@ -259,6 +281,8 @@ mutation_cancel(struct db *db, struct topo *t, const struct mutation *m, const c
 				      m->op, "reason", reason, "version", (json_int_t)t->version,
 				      "applied_at", json_time(now_ms)),
 			    now_ms, e);
+	if (r == 0)
+		r = tally_end(db, m, "cancelled", now_ms, e);
 	return r < 0 ? r : 1;
 }
 
@@ -324,6 +348,8 @@ mutation_claim(struct db *db, const char *topology_id, const char *owner, uint64
 						  (json_int_t)m.attempt),
 					now_ms, e);
 
+			if (q == 0 && m.attempt == 1)
+				q = tally(db, m.op, "applying", 0, e);
 			r = q < 0 ? q : 1;
 		}
 	}
@@ -392,7 +418,8 @@ mutation_finish_applied(struct db *db, const struct topo *t, const struct mutati
 		json_decref(payload);
 		return err_set(e, -ENOMEM, "out of memory");
 	}
-	return journal(db, BUS_TOPIC_MUTATION_APPLIED, t->id, payload, now_ms, e);
+	r = journal(db, BUS_TOPIC_MUTATION_APPLIED, t->id, payload, now_ms, e);
+	return r < 0 ? r : tally_end(db, m, "applied", now_ms, e);
 }
 
 /* After the row has changed to failed: the version, and the event that says so. */
@@ -404,11 +431,12 @@ tell_failed(struct db *db, struct topo *t, const struct mutation *m, const char 
 
 	if (r < 0)
 		return r;
-	return journal(db, BUS_TOPIC_MUTATION_FAILED, t->id,
-		       json_pack("{s:s, s:s, s:s, s:I, s:o}", "mutation_id", m->id, "op", m->op,
-				 "reason", reason, "version", (json_int_t)t->version, "applied_at",
-				 json_time(now_ms)),
-		       now_ms, e);
+	r = journal(db, BUS_TOPIC_MUTATION_FAILED, t->id,
+		    json_pack("{s:s, s:s, s:s, s:I, s:o}", "mutation_id", m->id, "op", m->op,
+			      "reason", reason, "version", (json_int_t)t->version, "applied_at",
+			      json_time(now_ms)),
+		    now_ms, e);
+	return r < 0 ? r : tally_end(db, m, "failed", now_ms, e);
 }
 
 int

@@ -18,7 +18,6 @@
 #include "netdrv/driver.h"
 #include "scratch.h"
 #include "store/journal.h"
-#include "store/migrate.h"
 #include "store/mutation.h"
 #include "store/topology.h"
 #include "util/json.h"

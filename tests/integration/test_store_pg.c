@@ -20,6 +20,7 @@
 
 #include <cmocka.h>
 
+#include "mutation_rows.h"
 #include "store/db.h"
 
 static char dir[64];
@@ -92,19 +93,48 @@ stop(void **state)
 }
 
 static void
+execute(const char *what, const char *sql)
+{
+	PGresult *result = PQexec(conn, sql);
+
+	if (PQresultStatus(result) != PGRES_COMMAND_OK)
+		fail_msg("%s: %s", what, PQerrorMessage(conn));
+	PQclear(result);
+}
+
+static void
 migrations_run(void **state)
 {
 	(void)state;
 	if (!conn)
 		skip();
 	for (unsigned i = 0; i < db_migrations(); i++) {
-		const char *name = NULL;
-		PGresult *result = PQexec(conn, db_migration_sql(i, &name));
+		const char *name = NULL, *sql = db_migration_sql(i, &name);
 
-		if (PQresultStatus(result) != PGRES_COMMAND_OK)
-			fail_msg("%s: %s", name, PQerrorMessage(conn));
-		PQclear(result);
+		if (strcmp(name, COUNTED_BY) == 0)
+			execute("rows", MUTATION_ROWS);
+		execute(name, sql);
 	}
+}
+
+static void
+an_upgrade_counts_mutations(void **state)
+{
+	char text[1024] = "";
+	PGresult *result;
+	size_t at = 0;
+
+	(void)state;
+	if (!conn)
+		skip();
+	result = PQexec(conn, "SELECT op, state, n, took_ms FROM mutation_counts"
+			      " ORDER BY op, state");
+	for (int i = 0; i < PQntuples(result); i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s %s %s %s\n",
+				       PQgetvalue(result, i, 0), PQgetvalue(result, i, 1),
+				       PQgetvalue(result, i, 2), PQgetvalue(result, i, 3));
+	PQclear(result);
+	assert_string_equal(text, MUTATION_COUNTS);
 }
 
 static void
@@ -134,6 +164,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(migrations_run),
+		cmocka_unit_test(an_upgrade_counts_mutations),
 		cmocka_unit_test(every_statement_is_accepted),
 	};
 
