@@ -354,11 +354,12 @@ void
 nl_put_port(struct nl *s, int index, int bridge, uint32_t ip, const uint8_t mac[6],
 	    const char *alias)
 {
-	/* Of a bridge NOARP is a static entry, PERMANENT one of the bridge's own. */
+	/* Of a bridge NOARP is a static entry, PERMANENT one of the bridge's own. A static one that
+	 * is not sticky follows whoever sends with that address. */
 	const struct ndmsg place = {.ndm_family = AF_BRIDGE,
 				    .ndm_ifindex = index,
 				    .ndm_state = NUD_NOARP,
-				    .ndm_flags = NTF_MASTER};
+				    .ndm_flags = NTF_MASTER | NTF_STICKY};
 	const struct ndmsg address = {
 		.ndm_family = AF_INET, .ndm_ifindex = bridge, .ndm_state = NUD_PERMANENT};
 	struct nlmsghdr *h = begin_neighbour(s, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &place);

@@ -5,12 +5,14 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { Api } from './lib/api.mjs';
 import { Fabric, cannot } from './lib/fabric.mjs';
 import { random } from './lib/random.mjs';
 import { Suite, eventually } from './lib/suite.mjs';
 
 const why = cannot();
+const WIRE = fileURLToPath(new URL('lib/wire.py', import.meta.url));
 let suite, api, fabric, topology, attacker;
 
 before(async () => {
@@ -205,6 +207,17 @@ check('who has an address now tells those who remember another', async () => {
   assert.equal(await attacker.reaches(ip, 23), true);
   await applied('remove_decky', { decky: 'second-01' });
   await agree('dmz', dmz.subnet);
+});
+
+check('who sends in the name of a decky does not get what is meant for it', async () => {
+  const web = await address('web-01', 'dmz');
+  const { ip, mac, port } = fabric.nics().find((n) => n.ip === web);
+  const behind = () => JSON.parse(fabric.enter('fabric', 'bridge', '-j', 'fdb', 'show')).filter((e) => e.mac === mac).map((e) => e.ifname);
+  for (let i = 0; i < 3; i++) {
+    await attacker.run('python3', WIRE, 'pose', 'eth0', mac);
+    assert.deepEqual(behind(), [port]);
+  }
+  assert.equal(await attacker.reaches(ip, 80), true);
 });
 
 check('decoys of datagrams: what was asked is answered, and nothing else leaves', async (t) => {

@@ -6,6 +6,7 @@ wire.py serve PORT               answer each connection with what it has sent, w
 wire.py echo IP PORT BYTES MS    send so many bytes, in pieces with MS between, and check that all of them come back
 wire.py closed IP COUNT          how many of so many datagrams, each to a closed port, all at once, are told to be so
 wire.py shout INTERFACE PORT     datagrams for everybody, of IPv4 and IPv6, from all kinds of senders, and word of a router of IPv6
+wire.py pose INTERFACE MAC       a frame to nobody with another one's hardware address as its sender
 wire.py plain INTERFACE          checksums and segments are made by the kernel at once, none are left to an interface
 """
 import ctypes
@@ -151,6 +152,12 @@ def shout(interface, port):
     send_v6(58, word[:2] + struct.pack("!H", checksum(ends + word)) + word[4:])
 
 
+def pose(interface, mac):
+    wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    wire.bind((interface, 0))
+    wire.send(b"\x02\0\0\0\0\x99" + bytes.fromhex(mac.replace(":", "")) + b"\x88\xb5" + bytes(46))
+
+
 def plain(interface):
     """ethtool -K <interface> tso off gso off tx off"""
     for command in (0x1F, 0x24, 0x17):
@@ -161,5 +168,5 @@ def plain(interface):
 
 if __name__ == "__main__":
     command, *rest = sys.argv[1:]
-    {"stamps": stamps, "serve": serve, "echo": echo, "closed": closed, "shout": shout, "plain": plain}[command](
+    {"stamps": stamps, "serve": serve, "echo": echo, "closed": closed, "shout": shout, "pose": pose, "plain": plain}[command](
         *[int(x) if x.isdigit() else x for x in rest])
