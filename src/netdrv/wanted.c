@@ -205,7 +205,7 @@ add_lan(struct wanted *w, const struct topo_lan *lan)
 	struct cidr subnet;
 
 	if (netd_id_parse(sv_from(lan->id), &thing.lan) < 0 ||
-	    cidr_parse(lan->subnet, 16, 29, &subnet) < 0)
+	    cidr_parse_lan(lan->subnet, &subnet) < 0)
 		return -EBADMSG;
 	thing.ip = subnet.base;
 	thing.bits = (uint8_t)subnet.bits;

@@ -64,6 +64,28 @@ cidr_parse(const char *text, unsigned min_bits, unsigned max_bits, struct cidr *
 	return 0;
 }
 
+/* The first address after those around `ip` that no host may have, or 0 when one may have it. */
+static uint64_t
+hostless_until(uint32_t ip)
+{
+	uint32_t octet = ip >> 24;
+
+	return octet >= 224		    ? UINT64_C(1) << 32
+	       : octet == 0 || octet == 127 ? ((uint64_t)octet + 1) << 24
+					    : 0;
+}
+
+int
+cidr_parse_lan(const char *text, struct cidr *ret)
+{
+	struct cidr c;
+
+	if (cidr_parse(text, 16, 29, &c) < 0 || hostless_until(c.base) > 0)
+		return -EBADMSG;
+	*ret = c;
+	return 0;
+}
+
 void
 cidr_text(struct cidr c, char dst[TOPO_CIDR_SIZE])
 {
@@ -85,12 +107,15 @@ cidr_overlap(struct cidr a, struct cidr b)
 	return cidr_holds(a, b.base) || cidr_holds(b, a.base);
 }
 
-/* The end (exclusive) of a taken subnet that overlaps c, or 0. */
+/* The end (exclusive) of what cannot be had and overlaps c, or 0. */
 static uint64_t
 taken_until(const struct topo_world *w, const struct topo *t, struct cidr c)
 {
+	uint64_t hostless = hostless_until(c.base);
 	struct cidr own;
 
+	if (hostless > 0)
+		return hostless;
 	for (size_t i = 0; i < w->nused; i++)
 		if (cidr_overlap(w->used[i].subnet, c))
 			return (uint64_t)w->used[i].subnet.base +

@@ -18,6 +18,9 @@ struct cidr {
 /* `a.b.c.d/n`, strictly: no leading zeros, host bits zero, min <= n <= max. 0 or -EBADMSG. */
 int cidr_parse(const char *text, unsigned min_bits, unsigned max_bits,
 	       struct cidr *ret) A_NODISCARD;
+/* The subnet of a LAN: /16 to /29, of addresses that a host may have (not of 0/8, 127/8, or from
+ * 224/8 on). 0 or -EBADMSG. */
+int cidr_parse_lan(const char *text, struct cidr *ret) A_NODISCARD;
 void cidr_text(struct cidr c, char dst[TOPO_CIDR_SIZE]);
 bool cidr_overlap(struct cidr a, struct cidr b);
 bool cidr_holds(struct cidr c, uint32_t ip);
@@ -38,7 +41,7 @@ struct topo_world {
 	size_t nused;
 };
 
-/* The lowest /24 of `base` that overlaps neither `used` nor a LAN of t (which may be NULL). 0 or
+/* The lowest /24 of `base` that hosts may live in and that overlaps neither `used` nor a LAN of t (which may be NULL). 0 or
  * -EADDRNOTAVAIL. */
 int topo_next_subnet(const struct topo_world *w, const struct topo *t, struct cidr base,
 		     struct cidr *ret) A_NODISCARD;

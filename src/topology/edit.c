@@ -75,7 +75,7 @@ readdress(struct topo *t, const struct topo_lan *lan, struct cidr from, struct t
 	struct cidr to;
 	uint32_t ip, size;
 
-	if (cidr_parse(lan->subnet, 16, 29, &to) < 0)
+	if (cidr_parse_lan(lan->subnet, &to) < 0)
 		return topo_refuse(ret, 422, "subnet", "subnet '%s' is malformed", lan->subnet);
 	size = UINT32_C(1) << (32 - to.bits);
 	for (size_t i = 0; i < t->nedges; i++) {

@@ -104,7 +104,7 @@ topo_choose_subnet(const struct topo *t, const struct topo_world *w, const char 
 		cidr_text(c, dst);
 		return 0;
 	}
-	if (cidr_parse(given, 16, 29, &c) < 0)
+	if (cidr_parse_lan(given, &c) < 0)
 		return topo_refuse(ret, 422, "payload.subnet", "subnet '%.64s' is malformed",
 				   given);
 	cidr_text(c, dst);

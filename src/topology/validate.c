@@ -73,7 +73,7 @@ check_lans(struct report *r, const struct topo *t, const struct topo_world *w)
 
 	for (size_t i = 0; i < t->nlans; i++) {
 		const struct topo_lan *lan = &t->lans[i];
-		bool good = cidr_parse(lan->subnet, 16, 29, &a) == 0;
+		bool good = cidr_parse_lan(lan->subnet, &a) == 0;
 
 		dmz += lan->is_dmz;
 		if (!good)
@@ -85,8 +85,7 @@ check_lans(struct report *r, const struct topo *t, const struct topo_world *w)
 			if (sv_eq_ci(sv_from(lan->name), sv_from(other->name)))
 				issue(r, CODE_LAN_NAME_DUP, "lan", lan->name,
 				      "LAN '%s' exists twice", lan->name);
-			if (good && cidr_parse(other->subnet, 16, 29, &b) == 0 &&
-			    cidr_overlap(a, b))
+			if (good && cidr_parse_lan(other->subnet, &b) == 0 && cidr_overlap(a, b))
 				issue(r, CODE_SUBNET_OVERLAP, "lan", lan->name,
 				      "subnet %s overlaps LAN '%s'", lan->subnet, other->name);
 		}

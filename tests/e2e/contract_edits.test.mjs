@@ -167,7 +167,7 @@ test('subnets that cannot be', async () => {
   const id = await blank();
   const at = `/topologies/${id}`;
   const { topology, lans: [dmz] } = await show(id);
-  for (const s of ['x', '10.0.0.0', '10.0.0.0/8', '10.0.0.0/15', '10.0.0.0/30', '10.0.0.0/32', '10.0.0.1/24', '10.0.0.0/24 ', '10.0.0/24', '10.0.0.0/024', '256.0.0.0/16', '10.0.0.0/-1', 'fd00::/64', '010.0.0.0/16'])
+  for (const s of ['x', '10.0.0.0', '10.0.0.0/8', '10.0.0.0/15', '10.0.0.0/30', '10.0.0.0/32', '10.0.0.1/24', '10.0.0.0/24 ', '10.0.0/24', '10.0.0.0/024', '256.0.0.0/16', '0.0.0.0/16', '127.0.0.0/24', '224.0.0.0/24', '10.0.0.0/-1', 'fd00::/64', '010.0.0.0/16'])
     await answers(422, `subnet '${s}' is malformed`, 'POST', `${at}/lans`, { name: 'a', subnet: s }, ['subnet']);
   for (const s of ['x', '10.0.0.0/30', '10.0.0.1/24']) await answers(422, `subnet '${s}' is malformed`, 'PATCH', `${at}/lans/${dmz.id}`, { subnet: s }, ['subnet']);
   const [a, b] = dmz.subnet.split('.').slice(1, 3);

@@ -252,7 +252,11 @@ addresses(void **state)
 		{"/24", false},		  {"", false},
 		{"fe80::/16", false},	  {"10.0.0.0/24/24", false},
 		{" 10.0.0.0/24", false},  {"10.0.0.0 /24", false},
-		{"10.0.0.0/-24", false},
+		{"10.0.0.0/-24", false},  {"0.0.0.0/16", false},
+		{"1.0.0.0/16", true},	  {"126.255.0.0/16", true},
+		{"127.0.0.0/24", false},  {"127.255.255.248/29", false},
+		{"128.0.0.0/16", true},	  {"223.255.255.0/24", true},
+		{"224.0.0.0/24", false},  {"255.255.255.0/24", false},
 	};
 	struct topo *t = sound();
 	struct topo_world w = {0};
@@ -261,7 +265,7 @@ addresses(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(subnets); i++) {
-		if ((cidr_parse(subnets[i].text, 16, 29, &c) == 0) != subnets[i].good)
+		if ((cidr_parse_lan(subnets[i].text, &c) == 0) != subnets[i].good)
 			fail_msg("%s", subnets[i].text);
 		if (subnets[i].good) {
 			cidr_text(c, text);
@@ -279,6 +283,14 @@ addresses(void **state)
 	assert_int_equal(topo_next_subnet(&w, t, base, &c), -EADDRNOTAVAIL);
 	(void)lan(t, "c", "255.255.0.0/16", false);
 	assert_int_equal(cidr_parse("255.255.0.0/16", 0, 32, &base), 0);
+	assert_int_equal(topo_next_subnet(&w, t, base, &c), -EADDRNOTAVAIL);
+	/* Past what no host may live in, to its end. */
+	assert_int_equal(cidr_parse("0.0.0.0/0", 0, 32, &base), 0);
+	assert_int_equal(topo_next_subnet(&w, t, base, &c), 0);
+	cidr_text(c, text);
+	assert_string_equal(text, "1.0.0.0/24");
+	assert_int_equal(cidr_parse("126.0.0.0/7", 0, 32, &base), 0);
+	(void)lan(t, "d", "126.0.0.0/8", false);
 	assert_int_equal(topo_next_subnet(&w, t, base, &c), -EADDRNOTAVAIL);
 	assert_int_equal(cidr_parse("10.0.8.0/25", 0, 32, &base), 0);
 	assert_int_equal(topo_next_subnet(&w, t, base, &c), -EADDRNOTAVAIL);
