@@ -123,12 +123,18 @@ int identity_engine_decide(struct identity_engine *e, uint64_t no, bool apart,
 			   const uint8_t (*ids)[IDENTITY_ID_BYTES], const uint8_t *side,
 			   size_t n) A_NODISCARD;
 
-/* -- restart: after the rows, before the first drain -- */
+/* -- restart: after the rows, before the first drain. What is stored of some identities was changed
+ * by somebody else: between two drains, for each of them release, then anchor, merge, yield and the
+ * rows; the next drain looks at all of their components -- */
 
 /* An identity that exists, formed for the row `anchor` (IDENTITY_NONE: not known; then for the
  * first of its rows). 0 and its number, -EEXIST or -ENOMEM. */
 int identity_engine_restore(struct identity_engine *e, const uint8_t uuid[IDENTITY_ID_BYTES],
 			    uint32_t anchor, uint32_t *ret_identity) A_NODISCARD;
+/* What was known of the identity, but its rows, is not so any more. */
+void identity_engine_release(struct identity_engine *e, uint32_t identity);
+/* A released identity stands on this row, if no other one does. */
+void identity_engine_restore_anchor(struct identity_engine *e, uint32_t identity, uint32_t row);
 /* `loser` is merged into `winner` (IDENTITY_NONE: into none). */
 void identity_engine_restore_merge(struct identity_engine *e, uint32_t loser, uint32_t winner);
 /* An analyst merged them: `loser` gives way although it may be the older. */

@@ -5,8 +5,8 @@
 /*
  * The identity engine beside its store: gives it the rows of a batch and writes what it says, all
  * in the caller's write transaction. It is built from the store when it is first needed, and again
- * after a transaction that failed and after an analyst's decision; to build it again changes
- * nothing.
+ * after a transaction that failed; to build it again changes nothing. What an analyst decided is
+ * told to it at the next transaction, with what the decision changed in the store.
  */
 
 #include <stdbool.h>

@@ -145,6 +145,15 @@ read_uuid(struct db_stmt *st, int at, char dst[ID_UUID_SIZE])
 		dst[0] = '\0';
 }
 
+static void
+read_identity(struct db_stmt *st, struct er_identity *i)
+{
+	read_uuid(st, 0, i->uuid);
+	read_uuid(st, 1, i->anchor);
+	read_uuid(st, 2, i->points_to);
+	read_uuid(st, 3, i->yields_to);
+}
+
 int
 er_identities(struct db *db, er_identity_fn *fn, void *user, struct err *e)
 {
@@ -157,16 +166,47 @@ er_identities(struct db *db, er_identity_fn *fn, void *user, struct err *e)
 		db_bind_text(st, 1, i.uuid);
 		db_bind_int(st, 2, ROWS_AT_ONCE);
 		for (n = 0; (r = db_step(st, e)) > 0; n++) {
-			read_uuid(st, 0, i.uuid);
-			read_uuid(st, 1, i.anchor);
-			read_uuid(st, 2, i.points_to);
-			read_uuid(st, 3, i.yields_to);
+			read_identity(st, &i);
 			r = fn(user, &i, e);
 			if (r < 0)
 				break;
 		}
 		db_reset(st);
 	} while (r == 0 && n == ROWS_AT_ONCE);
+	return r;
+}
+
+int
+er_decided_identities(struct db *db, int64_t after, er_identity_fn *fn, void *user, struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_ER_DECIDED_IDENTITIES);
+	struct er_identity i;
+	int r;
+
+	db_bind_int(st, 1, after);
+	while ((r = db_step(st, e)) > 0) {
+		read_identity(st, &i);
+		r = fn(user, &i, e);
+		if (r < 0)
+			break;
+	}
+	db_reset(st);
+	return r;
+}
+
+int
+er_decided_rows(struct db *db, int64_t after, er_decided_row_fn *fn, void *user, struct err *e)
+{
+	struct db_stmt *st = db_query(db, Q_ER_DECIDED_ROWS);
+	int r;
+
+	db_bind_int(st, 1, after);
+	while ((r = db_step(st, e)) > 0) {
+		r = fn(user, db_col_text(st, 0), db_col_text(st, 1), e);
+		if (r < 0)
+			break;
+	}
+	db_reset(st);
 	return r;
 }
 
@@ -220,12 +260,13 @@ decision(struct db *db, int64_t id, bool apart, struct side *s, er_decision_fn *
 }
 
 int
-er_decisions(struct db *db, er_decision_fn *fn, void *user, struct err *e)
+er_decisions(struct db *db, int64_t after, er_decision_fn *fn, void *user, struct err *e)
 {
 	struct db_stmt *st = db_query(db, Q_ER_DECISIONS);
 	struct side s = {.n = 0};
 	int r;
 
+	db_bind_int(st, 1, after);
 	while ((r = db_step(st, e)) > 0) {
 		r = decision(db, db_col_int(st, 0), sv_eq(db_col_sv(st, 1), SV("split")), &s, fn,
 			     user, e);

@@ -53,8 +53,18 @@ int er_identities(struct db *db, er_identity_fn *fn, void *user, struct err *e) 
 /* Observations and their sides (0, 1) of one decision. */
 typedef int er_decision_fn(void *user, int64_t id, bool apart, const uint8_t (*observations)[16],
 			   const uint8_t *sides, size_t n, struct err *e);
-/* All decisions by number. 0 or a negative errno. */
-int er_decisions(struct db *db, er_decision_fn *fn, void *user, struct err *e) A_NODISCARD;
+/* The decisions above this number, by number. 0 or a negative errno. */
+int er_decisions(struct db *db, int64_t after, er_decision_fn *fn, void *user,
+		 struct err *e) A_NODISCARD;
+/* What these decisions may have changed, as it is now: the identities of all their observations,
+ * with whoever is merged into those, by uuid. 0 or a negative errno. */
+int er_decided_identities(struct db *db, int64_t after, er_identity_fn *fn, void *user,
+			  struct err *e) A_NODISCARD;
+/* And their observations; one of several decisions comes more than once. 0 or a negative errno. */
+typedef int er_decided_row_fn(void *user, const char *observation, const char *identity,
+			      struct err *e);
+int er_decided_rows(struct db *db, int64_t after, er_decided_row_fn *fn, void *user,
+		    struct err *e) A_NODISCARD;
 
 /* The keys of an observation from its signals, credentials and commands: for rows that have none.
  * 0 or a store failure. */

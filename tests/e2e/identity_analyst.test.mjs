@@ -197,7 +197,7 @@ test('a decision while visitors keep coming: nothing is undone, and the fold is 
   await foldsToRest();
 });
 
-// After each decision the engine is built anew from the store, as after a restart.
+// The engine hears of each decision at the next visit.
 test('decisions at random, contrary ones and chains of them: the engine has nothing to add', async (t) => {
   const rng = random();
   t.diagnostic(`DECNET_SEED=${rng.seed}`);
