@@ -24,7 +24,9 @@
 #define CONTROL_DATA_MAX 128 /* one IP_PKTINFO, with room */
 
 struct flow {
-	struct list link;	 /* flows.list: the one that was silent longest is first */
+	/* In flows.list and in those of the decky and the source: the one that was silent longest
+	 * is first. */
+	struct list link, in_decky, in_source;
 	struct list in_bucket;	 /* flows.buckets */
 	struct list by_listener; /* listener.sessions */
 	struct flows *all;
@@ -92,6 +94,8 @@ static void
 discard(struct flow *f)
 {
 	list_unlink(&f->link);
+	list_unlink(&f->in_decky);
+	list_unlink(&f->in_source);
 	list_unlink(&f->in_bucket);
 	list_unlink(&f->by_listener);
 	tally_give(f->of_decky);
@@ -146,18 +150,66 @@ on_look(struct loop_timer *t)
 
 /* -- the beginning -- */
 
+/* Whether there is room now where the flow was; NULL is none. */
+static bool
+yields(struct flows *all, struct flow *f)
+{
+	if (!f || loop_now_ms(all->loop) - f->heard_ms < FLOW_YIELD_MS)
+		return false;
+	end(f, DECOY_CLOSE_LIMIT);
+	return true;
+}
+
+/* The first link of a list, or NULL. */
+static struct list *
+first_of(struct list *head)
+{
+	return list_empty(head) ? NULL : head->next;
+}
+
+static bool
+count_decky(struct flows *all, struct flow *f)
+{
+	const struct control *place = &f->visit.listener->place;
+	const char *name = place->decky_uuid[0] ? place->decky_uuid : place->decky;
+	int r = tally_take(&all->deckies, name, all->limits.per_decky, &f->of_decky);
+	struct tally_entry *full = r == -EBUSY ? tally_find(&all->deckies, name) : NULL;
+	struct list *oldest = full ? first_of(tally_members(full)) : NULL;
+
+	if (oldest && yields(all, CONTAINER_OF(oldest, struct flow, in_decky)))
+		r = tally_take(&all->deckies, name, all->limits.per_decky, &f->of_decky);
+	if (r == 0)
+		list_append(tally_members(f->of_decky), &f->in_decky);
+	return r == 0;
+}
+
+static bool
+count_source(struct flows *all, struct flow *f)
+{
+	const char *name = f->visit.ip;
+	int r = tally_take(&all->sources, name, all->limits.per_source, &f->of_source);
+	struct tally_entry *full = r == -EBUSY ? tally_find(&all->sources, name) : NULL;
+	struct list *oldest = full ? first_of(tally_members(full)) : NULL;
+
+	if (oldest && yields(all, CONTAINER_OF(oldest, struct flow, in_source)))
+		r = tally_take(&all->sources, name, all->limits.per_source, &f->of_source);
+	if (r == 0)
+		list_append(tally_members(f->of_source), &f->in_source);
+	return r == 0;
+}
+
 static bool
 admit(struct flows *all, struct flow *f)
 {
-	const struct control *place = &f->visit.listener->place;
+	struct list *oldest = first_of(&all->list);
 
-	if (all->n >= all->limits.all ||
-	    tally_take(&all->deckies, place->decky_uuid[0] ? place->decky_uuid : place->decky,
-		       all->limits.per_decky, &f->of_decky) < 0)
+	if (all->n >= all->limits.all &&
+	    !(oldest && yields(all, CONTAINER_OF(oldest, struct flow, link))))
 		return false;
-	if (tally_take(&all->sources, f->visit.ip, all->limits.per_source, &f->of_source) == 0)
+	if (count_source(all, f) && count_decky(all, f))
 		return true;
-	tally_give(TAKE(f->of_decky));
+	list_unlink(&f->in_source);
+	tally_give(TAKE(f->of_source));
 	return false;
 }
 
@@ -187,6 +239,8 @@ begin(struct flows *all, struct listener *l, const struct arrival *a)
 	if (!f)
 		return NULL;
 	list_init(&f->link);
+	list_init(&f->in_decky);
+	list_init(&f->in_source);
 	list_init(&f->in_bucket);
 	list_init(&f->by_listener);
 	f->all = all;
@@ -246,6 +300,13 @@ answer(struct flow *f, const struct arrival *a)
 }
 
 static void
+put_last(struct list *head, struct list *node)
+{
+	list_unlink(node);
+	list_append(head, node);
+}
+
+static void
 take(struct flow *f, const struct arrival *a)
 {
 	struct flows *all = f->all;
@@ -256,8 +317,9 @@ take(struct flow *f, const struct arrival *a)
 
 	f->heard_ms = loop_now_ms(all->loop);
 	f->visit.bytes_in += a->bytes.n;
-	list_unlink(&f->link);
-	list_append(&all->list, &f->link);
+	put_last(&all->list, &f->link);
+	put_last(tally_members(f->of_decky), &f->in_decky);
+	put_last(tally_members(f->of_source), &f->in_source);
 	io.datagram = true;
 	buf_reset(&all->out);
 	r = svc->input(f->state, &io, a->bytes, &used);

@@ -22,7 +22,9 @@
 #include "util/loop.h"
 
 /* A flow that says nothing for so long is over. */
-#define FLOW_IDLE_MS 30000
+#define FLOW_IDLE_MS  30000
+/* At a ceiling a flow that says nothing for so long makes room for a new one. */
+#define FLOW_YIELD_MS 5000
 
 struct flows;
 
@@ -31,8 +33,10 @@ int flows_new(struct loop *l, const struct session_limits *limits, struct flows 
 /* Ends every flow without a word. */
 void flows_free(struct flows *all);
 void flows_set_sender(struct flows *all, struct sender *sender);
-/* Read what has come to a listener, a bounded number of datagrams. At a ceiling of flows a datagram
- * is dropped and told as `limit`, at most once a second for a listener. */
+/* Read what has come to a listener, a bounded number of datagrams. At a ceiling of flows the one of
+ * that source, decky or all that is silent longest ends, if it is for FLOW_YIELD_MS: an address in
+ * a datagram proves nothing, and who makes up many would else keep everybody out. Otherwise the
+ * datagram is dropped and told as `limit`, at most once a second for a listener. */
 void flows_read(struct flows *all, struct listener *l);
 /* End the flows of a listener, or all (NULL). */
 void flows_end(struct flows *all, struct listener *l, enum decoy_close why);

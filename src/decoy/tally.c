@@ -10,7 +10,7 @@
 #include "util/id.h"
 
 struct tally_entry {
-	struct list link;
+	struct list link, members;
 	unsigned n;
 	char name[TALLY_NAME_MAX + 1];
 };
@@ -42,35 +42,64 @@ bucket_of(struct tally *t, const char *name)
 	return &t->buckets[hash_fold(h) % TALLY_BUCKETS];
 }
 
+/* Longer names are cut. */
+static void
+cut(const char *name, char dst[TALLY_NAME_MAX + 1])
+{
+	size_t n = strnlen(name, TALLY_NAME_MAX);
+
+	memcpy(dst, name, n);
+	dst[n] = '\0';
+}
+
+static struct tally_entry *
+find_in(struct list *bucket, const char *key)
+{
+	LIST_FOR (at, bucket) {
+		struct tally_entry *entry = CONTAINER_OF(at, struct tally_entry, link);
+
+		if (strcmp(entry->name, key) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
+struct tally_entry *
+tally_find(struct tally *t, const char *name)
+{
+	char key[TALLY_NAME_MAX + 1];
+
+	cut(name, key);
+	return find_in(bucket_of(t, key), key);
+}
+
+struct list *
+tally_members(struct tally_entry *entry)
+{
+	return &entry->members;
+}
+
 int
 tally_take(struct tally *t, const char *name, unsigned max, struct tally_entry **ret)
 {
 	char key[TALLY_NAME_MAX + 1];
-	size_t n = strnlen(name, TALLY_NAME_MAX);
 	struct tally_entry *entry;
 	struct list *bucket;
 
-	memcpy(key, name, n);
-	key[n] = '\0';
+	cut(name, key);
 	bucket = bucket_of(t, key);
-	LIST_FOR (at, bucket) {
-		entry = CONTAINER_OF(at, struct tally_entry, link);
-		if (strcmp(entry->name, key) != 0)
-			continue;
-		if (entry->n >= max)
-			return -EBUSY;
-		entry->n++;
-		*ret = entry;
-		return 0;
-	}
-	if (max == 0)
+	entry = find_in(bucket, key);
+	if ((entry ? entry->n : 0) >= max)
 		return -EBUSY;
-	entry = calloc(1, sizeof(*entry));
-	if (!entry)
-		return -ENOMEM;
-	entry->n = 1;
-	memcpy(entry->name, key, n + 1);
-	list_append(bucket, &entry->link);
+	if (!entry) {
+		entry = calloc(1, sizeof(*entry));
+		if (!entry)
+			return -ENOMEM;
+		memcpy(entry->name, key, sizeof(key));
+		list_init(&entry->members);
+		list_append(bucket, &entry->link);
+	}
+	entry->n++;
 	*ret = entry;
 	return 0;
 }

@@ -26,6 +26,10 @@ void tally_fini(struct tally *t);
  * -ENOMEM. */
 int tally_take(struct tally *t, const char *name, unsigned max,
 	       struct tally_entry **ret) A_NODISCARD;
+/* What the name has one of, or NULL. */
+struct tally_entry *tally_find(struct tally *t, const char *name);
+/* A list for what is counted, which the callers keep; empty again before the last is given back. */
+struct list *tally_members(struct tally_entry *entry);
 /* One less. NULL does nothing. */
 void tally_give(struct tally_entry *entry);
 

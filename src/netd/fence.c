@@ -20,13 +20,14 @@ struct fence {
 
 /*
  * A SYN alone begins a connection, fast open too. An answer in UDP goes to whoever has asked within
- * a minute, from the port that was asked: connection tracking for bridges is not in every kernel,
- * so the fence keeps its own list of questions. Of ICMP all passes but a ping of one's own. What
- * does not bear an address of the port's decky comes from somebody else: only a router may pass it
- * on, and only from or to a decky. The priority is the one of filters for bridges: from 0 on
- * br_netfilter, where it is loaded, takes packets past the chains that are older than the first
- * bridge. Who has a decky's address is answered by its bridge, so the question must not reach the
- * decky as well, or there would be two answers.
+ * ten seconds (the shorter, the more has to be made up to fill the list), from the port that was
+ * asked: connection tracking for bridges is not in every kernel, so the fence keeps its own list of
+ * questions. Of ICMP all passes but a ping of one's own. What does not bear an address of the
+ * port's decky comes from somebody else: only a router may pass it on, and only from or to a decky.
+ * The priority is the one of filters for bridges: from 0 on br_netfilter, where it is loaded, takes
+ * packets past the chains that are older than the first bridge. Who has a decky's address is
+ * answered by its bridge, so the question must not reach the decky as well, or there would be two
+ * answers.
  */
 static const char rules[] = "add table bridge decnet\n"
 			    "delete table bridge decnet\n"
@@ -37,7 +38,7 @@ static const char rules[] = "add table bridge decnet\n"
 			    " set routers { type ifname; }\n"
 			    " set asked {\n"
 			    "  type ipv4_addr . ipv4_addr . inet_service . inet_service\n"
-			    "  flags dynamic,timeout; size 65536; timeout 60s\n"
+			    "  flags dynamic,timeout; size 131072; timeout 10s\n"
 			    " }\n"
 			    " chain forward {\n"
 			    "  type filter hook forward priority -200; policy accept;\n"

@@ -70,6 +70,16 @@ test('kill -9 of their process: the next one answers on the same port', async ()
   await eventually('it answers again', async () => /prn-9/.test((await snmp('snmpget', '-v2c', '-c', 'public', host(), NAME)).stdout));
 });
 
+test('who has as many flows as one may have keeps nobody out for long', async () => {
+  // Ports of one address stand for what may as well be made up.
+  const many = Array.from({ length: 300 }, () => createSocket('udp4'));
+  await Promise.all(many.map((s) => new Promise((good, bad) => s.send('x', at.port, at.address, (e) => (e ? bad(e) : good())))));
+  many.forEach((s) => s.close());
+  await eventually('some are refused', () => /decoy\.flow\.refused/.test(suite.log));
+  // Before the flows end by themselves, after 30 s.
+  await eventually('it answers again', async () => /prn-9/.test((await exec('snmpget', ['-t', '1', '-r', '0', '-On', '-v2c', '-c', 'public', host(), NAME])).stdout), 25000);
+});
+
 test('a decky that goes takes its port along', async () => {
   const { id } = await admin.demoTopology();
   const res = await admin.post(`/topologies/${id}/mutations`, { op: 'remove_decky', payload: { decky: 'prn-9' } });

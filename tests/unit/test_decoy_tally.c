@@ -30,6 +30,10 @@ counts_up_to_the_ceiling(void **state)
 		assert_int_equal(tally_take(t, "192.0.2.1", 3, &a[i]), 0);
 	assert_int_equal(tally_take(t, "192.0.2.1", 3, &b), -EBUSY);
 	assert_int_equal(tally_take(t, "192.0.2.2", 3, &b), 0);
+	assert_ptr_equal(tally_find(t, "192.0.2.1"), a[0]);
+	assert_ptr_equal(tally_find(t, "192.0.2.2"), b);
+	assert_null(tally_find(t, "192.0.2.3"));
+	assert_true(list_empty(tally_members(b)));
 	tally_give(a[0]);
 	assert_int_equal(tally_take(t, "192.0.2.1", 3, &a[0]), 0);
 	for (int i = 0; i < 3; i++)
