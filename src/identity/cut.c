@@ -32,8 +32,13 @@ struct tally {
 struct group {
 	uint32_t parent, size;
 	uint32_t first[2], last[2], total[2], kinds[2]; /* tallies: TLS, SSH */
-	uint32_t decided, next_decided;			/* list of rows with decisions */
+	uint32_t decided; /* list of what was decided about its rows */
 	bool alone;
+};
+
+/* One thing that was decided about rows of a group; every row brings at most one. */
+struct word {
+	uint32_t kind, next;
 };
 
 struct bridge;
@@ -44,6 +49,7 @@ struct cut {
 	size_t n;
 	struct group *groups;
 	struct tally *tallies;
+	struct word *words;
 	struct edge *edges, *other, *refused; /* other: room for sorting */
 	size_t nedges, nrefused;
 	struct bridge *bridges;
@@ -124,11 +130,33 @@ conflict(const struct cut *c, const struct group *x, const struct group *y)
 static bool
 apart(const struct cut *c, const struct group *x, const struct group *y)
 {
-	for (uint32_t i = x->decided; i != NONE; i = c->groups[i].next_decided)
-		for (uint32_t k = y->decided; k != NONE; k = c->groups[k].next_decided)
-			if (decide_apart(c->e, c->rows[i], c->rows[k]))
+	for (uint32_t i = x->decided; i != NONE; i = c->words[i].next)
+		for (uint32_t k = y->decided; k != NONE; k = c->words[k].next)
+			if (decide_apart(c->e, c->words[i].kind, c->words[k].kind))
 				return true;
 	return false;
+}
+
+static bool
+has_word(const struct cut *c, const struct group *g, uint32_t kind)
+{
+	for (uint32_t i = g->decided; i != NONE; i = c->words[i].next)
+		if (c->words[i].kind == kind)
+			return true;
+	return false;
+}
+
+/* Thousands of rows of a group may have the same. */
+static void
+move_words(struct cut *c, const struct group *from, struct group *to)
+{
+	for (uint32_t i = from->decided, next; i != NONE; i = next) {
+		next = c->words[i].next;
+		if (has_word(c, to, c->words[i].kind))
+			continue;
+		c->words[i].next = to->decided;
+		to->decided = i;
+	}
 }
 
 static void
@@ -160,7 +188,6 @@ static void
 unite(struct cut *c, uint32_t x, uint32_t y)
 {
 	struct group *from, *to;
-	uint32_t end;
 
 	if (c->groups[x].size > c->groups[y].size) {
 		uint32_t swap = x;
@@ -174,12 +201,7 @@ unite(struct cut *c, uint32_t x, uint32_t y)
 	move_tallies(c, from, to, 1);
 	from->parent = y;
 	to->size += from->size;
-	if (from->decided == NONE)
-		return;
-	for (end = from->decided; c->groups[end].next_decided != NONE;)
-		end = c->groups[end].next_decided;
-	c->groups[end].next_decided = to->decided;
-	to->decided = from->decided;
+	move_words(c, from, to);
 }
 
 static int
@@ -296,11 +318,11 @@ start_group(struct cut *c, uint32_t x)
 	const struct row *r = row_at(c, x);
 	struct group *g = &c->groups[x];
 
+	c->words[x] = (struct word){decide_kind(c->e, c->rows[x]), NONE};
 	*g = (struct group){.parent = x,
 			    .size = 1,
 			    .first = {NONE, NONE},
-			    .decided = c->e->flags[c->rows[x]] & ROW_DECIDED ? x : NONE,
-			    .next_decided = NONE};
+			    .decided = c->words[x].kind != NONE ? x : NONE};
 	for (unsigned s = 0; s < 2; s++) {
 		if (r->n[s] == 0)
 			continue;
@@ -319,10 +341,11 @@ prepare(struct cut *c)
 		halves += row_at(c, (uint32_t)i)->nhalves;
 	c->groups = malloc(c->n * sizeof(*c->groups));
 	c->tallies = malloc(2 * c->n * sizeof(*c->tallies));
+	c->words = malloc(c->n * sizeof(*c->words));
 	c->edges = malloc((halves / 2 + 1) * sizeof(*c->edges));
 	c->other = malloc((halves / 2 + 1) * sizeof(*c->other));
 	c->refused = malloc((halves / 2 + 1) * sizeof(*c->refused));
-	if (!c->groups || !c->tallies || !c->edges || !c->other || !c->refused)
+	if (!c->groups || !c->tallies || !c->words || !c->edges || !c->other || !c->refused)
 		return -ENOMEM;
 	for (size_t i = 0; i < c->n; i++)
 		start_group(c, (uint32_t)i);
@@ -509,6 +532,7 @@ cut_component(struct identity_engine *e, uint32_t comp, uint32_t *ret_n)
 	}
 	free(c.groups);
 	free(c.tallies);
+	free(c.words);
 	free(c.edges);
 	free(c.other);
 	free(c.refused);

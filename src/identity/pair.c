@@ -86,6 +86,17 @@ pair_refresh(struct identity_engine *e, uint32_t b)
 	return 0;
 }
 
+int
+pair_compare(struct identity_engine *e, uint32_t row, const struct list32 *others)
+{
+	if (others->n > 0)
+		score_sweep(e, row, &e->sweep);
+	for (size_t i = 0; i < others->n; i++)
+		if (pair_refresh(e, others->v[i]) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
 /* Rows to compare lie anywhere in memory: those that come soon are asked for in time. */
 static void
 fetch_row(const struct identity_engine *e, uint32_t row)

@@ -172,6 +172,7 @@ struct index {
 };
 
 struct decided_row;
+struct decided_kind;
 
 /* A row that is compared with many: its values by number, and what they are. */
 struct sweep {
@@ -226,6 +227,9 @@ struct identity_engine {
 	size_t ndecisions, cdecisions;
 	struct decided_row *decided; /* by uuid: what was decided about it */
 	size_t ndecided, cdecided;
+	struct decided_kind *kinds;
+	size_t nkinds, ckinds;
+	uint32_t walks;	     /* over kinds */
 	struct list32 stale; /* decisions whose links are to be made anew */
 	bool yielding;	     /* some identity yields to a younger one */
 
@@ -350,6 +354,8 @@ void score_pair(struct identity_engine *e, uint32_t a, uint32_t b, const struct 
 int pair_row_dirty(struct identity_engine *e, uint32_t row, bool full) A_NODISCARD;
 int pair_job(struct identity_engine *e, uint32_t value, uint32_t row) A_NODISCARD;
 int pair_drain(struct identity_engine *e) A_NODISCARD;
+/* Compare the row with these, at once. */
+int pair_compare(struct identity_engine *e, uint32_t row, const struct list32 *others) A_NODISCARD;
 bool pair_generates(const struct value *v);
 
 /* -- forest.c: components -- */
@@ -390,8 +396,11 @@ int decide_row(struct identity_engine *e, uint32_t row) A_NODISCARD;
 int decide_row_gone(struct identity_engine *e, uint32_t row) A_NODISCARD;
 /* The links that decisions ask for. */
 int decide_drain(struct identity_engine *e) A_NODISCARD;
-/* Whether the latest decision on the two wants them apart. */
-bool decide_apart(const struct identity_engine *e, uint32_t a, uint32_t b);
+/* What was decided about a row, as a number that rows share about which the same was decided; NONE:
+ * nothing. */
+uint32_t decide_kind(const struct identity_engine *e, uint32_t row);
+/* Whether the latest decision on rows of both kinds wants them apart. */
+bool decide_apart(const struct identity_engine *e, uint32_t x, uint32_t y);
 
 /* -- anchor.c: identities -- */
 int anchor_suspect(struct identity_engine *e, uint32_t ident) A_NODISCARD;

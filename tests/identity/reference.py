@@ -237,13 +237,53 @@ class Pieces:
             self.of[row.name] = large
 
 
-def recut(rows, links):
+class Word:
+    """What analysts decided: {"apart", "sides"} one after the other."""
+
+    def __init__(self, decisions=()):
+        self.decisions, self.said = decisions, defaultdict(dict)
+        for number, decision in enumerate(decisions):
+            for side, names in enumerate(decision["sides"]):
+                for name in names:
+                    self.said[name][number] = side
+
+    def apart(self, a, b):
+        both = self.said[a].keys() & self.said[b].keys() if a in self.said and b in self.said else ()
+        return bool(both) and self.decisions[max(both)]["apart"] and self.said[a][max(both)] != self.said[b][max(both)]
+
+    def parts(self, a, b):
+        """Whether two pieces have rows that are to be apart."""
+        left, right = ([r.name for r in piece.rows if r.name in self.said] for piece in (a, b))
+        return any(self.apart(x, y) for x in left for y in right)
+
+    def musts(self, known):
+        """Pairs of names that are to be linked: of those of one side each with the first it may be with."""
+        pairs = set()
+        for decision in self.decisions:
+            for names in decision["sides"] if decision["apart"] else [sum(decision["sides"], [])]:
+                first = []
+                for name in names:
+                    if name not in known:
+                        continue
+                    found = next((x for x in first if not self.apart(x, name)), None)
+                    if found is None:
+                        first.append(name)
+                    elif found != name:
+                        pairs.add(frozenset((found, name)))
+        return pairs
+
+
+MUST = 65.535
+
+
+def recut(rows, links, word):
     pieces, refused = Pieces(rows), []
+    held = {r.name for link in links if link[0] == MUST for r in link[2:]}
     for link in sorted(links, key=lambda x: (-round(x[0], 3), x[2].hash, x[3].hash)):
         a, b = pieces.of[link[2].name], pieces.of[link[3].name]
-        if a is b:
+        if a is b or word.parts(a, b):
             continue
-        if min(len(a.rows), len(b.rows)) >= 3 and a.contradicts(b):
+        if min(len(a.rows), len(b.rows)) >= 3 and a.contradicts(b) and link[0] != MUST:
             refused.append(link)
         else:
             pieces.join(a, b)
@@ -251,7 +291,7 @@ def recut(rows, links):
         bridges = {}
         for total, hands, x, y in refused:
             a, b = pieces.of[x.name], pieces.of[y.name]
-            if a is b or not hands:
+            if a is b or not hands or word.parts(a, b):
                 continue
             if a.name > b.name:
                 a, b, x, y = b, a, y, x
@@ -267,7 +307,7 @@ def recut(rows, links):
     for _, _, x, y in refused:
         for row, other in ((x, y), (y, x)):
             here, there = pieces.of[row.name], pieces.of[other.name]
-            if here is there:
+            if here is there or row.name in held:
                 continue
             if not row.has["tls"] and not row.has["ssh"]:
                 alone.add(row.name)
@@ -281,10 +321,14 @@ def recut(rows, links):
     return list(groups.values())
 
 
-def groups(observations):
+def groups(observations, decisions=()):
     """observations: the current state of each. A set of frozen sets of their names."""
-    judge = Judge([Row(o) for o in observations])
+    judge, word = Judge([Row(o) for o in observations]), Word(decisions)
     links, at = judge.links(), {r.name: i for i, r in enumerate(judge.rows)}
+    musts = word.musts(at)
+    links = [x for x in links if frozenset((x[2].name, x[3].name)) not in musts]
+    for pair in musts:
+        links.append((MUST, False, *sorted((judge.rows[at[name]] for name in pair), key=lambda r: r.hash)))
     near = defaultdict(list)
     for link in links:
         near[link[2].name].append(link)
@@ -301,7 +345,8 @@ def groups(observations):
         left -= reached
         rows = [judge.rows[at[name]] for name in reached]
         mixed = any(len(set().union(*(r.has[c] for r in rows))) > 1 for c in STACK)
-        inside = [x for x in links if x[2].name in reached] if mixed and len(rows) > 2 else []
-        for group in recut(rows, inside) if inside else [reached]:
+        cut = len(rows) > 1 if any(name in word.said for name in reached) else mixed and len(rows) > 2
+        inside = [x for x in links if x[2].name in reached] if cut else []
+        for group in recut(rows, inside, word) if inside else [reached]:
             found.add(frozenset(group))
     return found

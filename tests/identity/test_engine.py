@@ -129,6 +129,38 @@ def anew(exe, rows, told):
         return as_groups(engine.drain(1)[0])
 
 
+def decisions_beside_the_reference(exe, kind, seed):
+    """Merges and splits of what there is, contrary ones too, between batches with revisions."""
+    lines, dice, told, follower = streams.stream(kind, 500, seed), random.Random(seed), [], Follower()
+    with Engine(exe, SECRET) as engine:
+        for at in range(0, len(lines), 60):
+            for row in lines[at:at + 60]:
+                engine.say(row)
+            for _ in range(4 if at else 0):
+                there = sorted(sorted(group) for group in as_groups(partition))
+                some = dice.choice(there) if dice.random() < .3 else dice.choice(sorted(there, key=len)[-8:])
+                other = dice.choice(there)
+                if dice.random() < .5 and len(some) > 1:
+                    out = dice.randint(1, len(some) - 1)
+                    dice.shuffle(some)
+                    told.append({"op": "decide", "apart": True, "sides": [some[out:], some[:out]]})
+                elif some != other:
+                    told.append({"op": "decide", "apart": False, "sides": [some, other]})
+                else:
+                    continue
+                engine.say(told[-1])
+                if dice.random() < .5:
+                    partition, events = engine.drain(at + 1)
+                    for event in events:
+                        follower.take(event)
+            partition, events = engine.drain(at + 2)
+            for event in events:
+                follower.take(event)
+            assert follower.partition() == partition, f"changes after line {at}"
+            want = reference.groups(current(lines[:at + 60]).values(), told)
+            assert as_groups(partition) == want, f"partition after line {at}: {as_groups(partition) ^ want}"
+
+
 def main():
     exe = sys.argv[1]
     points = [(f"{kind}, seed {seed}: equal on every batch",
@@ -139,6 +171,8 @@ def main():
         ("every second observation goes: as if it had never come", lambda: what_is_gone_leaves_nothing(exe)),
         ("misread and corrected: as if it had never been", lambda: a_wrong_revision_leaves_nothing(exe)),
         ("decisions one by one: as if all had been known before", lambda: decisions_one_by_one(exe)),
+        *[(f"{kind}, seed {seed}: decisions, equal after every batch",
+           lambda k=kind, s=seed: decisions_beside_the_reference(exe, k, s)) for kind in streams.KINDS for seed in (1, 2)],
         ("the same again changes nothing", lambda: the_same_again_is_no_news(exe)),
     ]
     return run(points)
