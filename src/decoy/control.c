@@ -174,7 +174,19 @@ control_put_error(struct buf *b, int64_t n, const char *text)
 int
 control_put_listener(struct buf *b, int64_t n, const char *id)
 {
-	return buf_printf(b, "{\"n\":%" PRId64 ",\"listener\":\"%s\"}", n, id);
+	static const size_t around = sizeof("{'n':-9223372036854775808,'listeners':['',]}");
+
+	if (b->n + strlen(id) + around > CONTROL_LIST_MAX)
+		return -ENOBUFS;
+	if (b->n > 0)
+		return buf_printf(b, ",\"%s\"", id);
+	return buf_printf(b, "{\"n\":%" PRId64 ",\"listeners\":[\"%s\"", n, id);
+}
+
+int
+control_end_listeners(struct buf *b)
+{
+	return buf_put(b, SV("]}"));
 }
 
 int

@@ -16,7 +16,8 @@
  *	{"n":8,"op":"close","listener":"<id>"}     its listener closes, its sessions end
  *		-> {"n":8,"ok":true}   (also when it was not there)
  *	{"n":9,"op":"list"}
- *		-> {"n":9,"listener":"<id>"} for each, then {"n":9,"ok":true}
+ *		-> {"n":9,"listeners":["<id>",…]} as often as it takes, then {"n":9,"ok":true};
+ *		   other requests may be answered in between
  *
  * `port` is the service's own port (80), whatever port the socket is bound to. `open` of an id that
  * is there replaces nothing: {"ok":false,"error":"exists"}. When the decoy process starts it says
@@ -35,6 +36,7 @@
 
 #define CONTROL_BYTES_MAX    131072
 #define CONTROL_ANSWER_MAX   1024
+#define CONTROL_LIST_MAX     16384
 #define CONTROL_LISTENER_MAX 160
 #define CONTROL_NAME_MAX     64
 
@@ -62,10 +64,13 @@ struct control {
 int control_parse(struct sv text, struct control *ret, struct err *e) A_NODISCARD;
 void control_fini(struct control *c);
 
-/* Answers: one message each, appended to an empty buffer. 0, -ENOBUFS, -ENOMEM. */
+/* Answers: one message each, appended to an empty buffer. 0, -ENOBUFS, -ENOMEM. A piece of a list
+ * is one of ids and the end; an id that would make it longer than CONTROL_LIST_MAX is -ENOBUFS, and
+ * the piece is as it was. */
 int control_put_ok(struct buf *b, int64_t n) A_NODISCARD;
 int control_put_error(struct buf *b, int64_t n, const char *text) A_NODISCARD;
 int control_put_listener(struct buf *b, int64_t n, const char *id) A_NODISCARD;
+int control_end_listeners(struct buf *b) A_NODISCARD;
 int control_put_started(struct buf *b, uint64_t source, int64_t pid) A_NODISCARD;
 
 #endif

@@ -22,9 +22,11 @@
 #define ACCEPTS_PER_TURN  32
 #define REQUESTS_PER_TURN 32
 #define RETRY_MS	  200 /* when descriptors ran out */
-/* Answers that the driver has not read; a whole list of LIMIT_DECOY_LISTENERS fits, and while
- * anything waits no further request is read. */
-#define ANSWERS_MAX	  ((size_t)(LIMIT_DECOY_LISTENERS + 64) * (CONTROL_LISTENER_MAX + 64))
+/* Buckets of one piece of a list; between pieces other requests come. */
+#define PIECE_BUCKETS	  64
+/* Answers that the driver has not read. While any waits, no further request is read and no further
+ * piece of a list is made. */
+#define ANSWERS_MAX	  ((size_t)LIMIT_DECOY_LISTENERS * (CONTROL_LISTENER_MAX + 64))
 
 struct engine {
 	struct loop *loop;
@@ -36,6 +38,9 @@ struct engine {
 	struct buf answers; /* each with its length before it */
 	struct list buckets[BUCKETS];
 	unsigned listeners;
+	bool listing;
+	int64_t list_n; /* the number of the request */
+	size_t list_at; /* the next bucket to tell */
 	bool stopping;
 	struct loop_timer stop;
 	char request[CONTROL_BYTES_MAX];
@@ -189,25 +194,6 @@ queue_answer(struct engine *en, const struct buf *text)
 	return r < 0 ? r : buf_put(&en->answers, buf_sv(text));
 }
 
-static int
-do_list(struct engine *en, int64_t n, struct buf *text)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < BUCKETS; i++) {
-		LIST_FOR (at, &en->buckets[i]) {
-			const struct listener *l = CONTAINER_OF(at, struct listener, link);
-
-			buf_reset(text);
-			if (r == 0)
-				r = control_put_listener(text, n, l->place.listener);
-			if (r == 0)
-				r = queue_answer(en, text);
-		}
-	}
-	return r;
-}
-
 static void
 answer(struct engine *en, int64_t n, int result, const struct err *e)
 {
@@ -223,12 +209,75 @@ answer(struct engine *en, int64_t n, int result, const struct err *e)
 	buf_fini(&text);
 }
 
+/* Put a piece that has something in it, and begin anew. */
+static int
+end_piece(struct engine *en, struct buf *text)
+{
+	int r = text->n > 0 ? control_end_listeners(text) : 0;
+
+	if (r == 0 && text->n > 0)
+		r = queue_answer(en, text);
+	buf_reset(text);
+	return r;
+}
+
+static int
+put_bucket(struct engine *en, size_t at, struct buf *text)
+{
+	int r = 0;
+
+	LIST_FOR (node, &en->buckets[at]) {
+		const char *id = CONTAINER_OF(node, struct listener, link)->place.listener;
+
+		if (r == 0)
+			r = control_put_listener(text, en->list_n, id);
+		if (r == -ENOBUFS && (r = end_piece(en, text)) == 0)
+			r = control_put_listener(text, en->list_n, id);
+	}
+	return r;
+}
+
+/* Tell some of the listeners; after the last ones, that it was all. */
+static void
+list_more(struct engine *en)
+{
+	size_t end = en->list_at + PIECE_BUCKETS;
+	struct err e = {0};
+	struct buf text;
+	int r = 0;
+
+	buf_init(&text, CONTROL_LIST_MAX);
+	for (; r == 0 && en->list_at < end && en->list_at < BUCKETS; en->list_at++)
+		r = put_bucket(en, en->list_at, &text);
+	if (r == 0)
+		r = end_piece(en, &text);
+	buf_fini(&text);
+	if (r == 0 && en->list_at < BUCKETS)
+		return;
+	en->listing = false;
+	if (r < 0)
+		(void)err_set(&e, r, "out of memory");
+	answer(en, en->list_n, r, &e);
+}
+
+/* A driver that asks again has begun a new life: its former one hears no more. */
+static void
+list_begin(struct engine *en, int64_t n)
+{
+	struct err e = {0};
+
+	if (en->listing)
+		answer(en, en->list_n, err_set(&e, -ECANCELED, "there is a new request"), &e);
+	en->listing = true;
+	en->list_n = n;
+	en->list_at = 0;
+}
+
+/* 0: done; 1: it is answered later; a negative errno. */
 static int
 obey(struct engine *en, struct control *request, int *fd, struct err *e)
 {
 	struct listener *l;
-	struct buf text;
-	int r;
 
 	switch (request->op) {
 	case CONTROL_OPEN: return do_open(en, request, fd, e);
@@ -237,11 +286,7 @@ obey(struct engine *en, struct control *request, int *fd, struct err *e)
 		if (l)
 			remove_listener(en, l, DECOY_CLOSE_CLOSED);
 		return 0;
-	case CONTROL_LIST:
-		buf_init(&text, CONTROL_ANSWER_MAX);
-		r = do_list(en, request->n, &text);
-		buf_fini(&text);
-		return r < 0 ? err_set(e, r, "out of memory") : 0;
+	case CONTROL_LIST: list_begin(en, request->n); return 1;
 	}
 	return 0;
 }
@@ -268,7 +313,7 @@ take_request(struct engine *en, struct sv text, int fd)
 	} else {
 		log_event(LV_WARN, "decoy.control.malformed", KV_S("why", err_text(&e)));
 	}
-	if (n >= 0)
+	if (n >= 0 && r <= 0)
 		answer(en, n, r, &e);
 	control_fini(&request);
 	if (fd >= 0)
@@ -280,7 +325,7 @@ take_request(struct engine *en, struct sv text, int fd)
 static void
 watch_control(struct engine *en)
 {
-	uint32_t events = en->answers.n > 0 ? EPOLLOUT : EPOLLIN;
+	uint32_t events = en->answers.n > 0 ? EPOLLOUT : en->listing ? EPOLLIN | EPOLLOUT : EPOLLIN;
 
 	if (loop_io_set(en->loop, &en->control_io, en->control, events, on_control, en) < 0)
 		log_plain(LV_ERR, "decoy.control.epoll");
@@ -344,6 +389,8 @@ on_control(struct loop_io *io, uint32_t events)
 		take_request(en, (struct sv){en->request, (size_t)n}, nfds > 0 ? fds[0] : -1);
 		r = send_answers(en);
 	}
+	if (events & EPOLLOUT && en->answers.n == 0 && en->listing)
+		list_more(en);
 	if (events & EPOLLOUT)
 		r = send_answers(en);
 	if ((r < 0 && r != -EAGAIN) ||

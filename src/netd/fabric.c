@@ -458,8 +458,8 @@ decky_listen(struct fabric *f, const struct netd_thing *t, int *ret_fd, struct e
 
 /* -- all of them -- */
 
-int
-fabric_do(struct fabric *f, const struct netd_request *q, int *ret_fd, struct err *e)
+static int
+carry_out(struct fabric *f, const struct netd_request *q, int *ret_fd, struct err *e)
 {
 	const struct netd_thing *t = &q->thing;
 
@@ -480,6 +480,15 @@ fabric_do(struct fabric *f, const struct netd_request *q, int *ret_fd, struct er
 	case NETD_OP_COUNT: break;
 	}
 	return err_set(e, -EINVAL, "not an operation on networks");
+}
+
+int
+fabric_do(struct fabric *f, const struct netd_request *q, int *ret_fd, struct err *e)
+{
+	int r = carry_out(f, q, ret_fd, e);
+
+	f->doubtful |= r < 0;
+	return r;
 }
 
 int

@@ -41,9 +41,17 @@ void fabric_flush(struct fabric *f);
 /* Use a quiet moment to keep namespaces in stock. True when there is nothing to do any more. */
 bool fabric_prepare(struct fabric *f);
 
+/*
+ * Compare with the kernel and tell everything that is there: begin, then more until it does not say
+ * 1. In between, requests may be carried out; what is told is how it is at the end. Whatever is
+ * there against the table is read anew then. A new one ends one that is under way.
+ *
+ * 0 or a negative errno; more: 1, there is more to do; 0, all was told; a negative errno. A decky's
+ * mark is that of its interfaces when they agree, else 0.
+ */
 typedef void fabric_list_fn(void *user, enum netd_kind kind, const struct netd_thing *t);
-/* Read the kernel again and tell everything that is there. A decky's mark is that of its
- * interfaces when they agree, else 0. 0 or a negative errno. */
-int fabric_list(struct fabric *f, fabric_list_fn *fn, void *user, struct err *e) A_NODISCARD;
+int fabric_list_begin(struct fabric *f, struct err *e) A_NODISCARD;
+int fabric_list_more(struct fabric *f, fabric_list_fn *fn, void *user, struct err *e) A_NODISCARD;
+void fabric_list_stop(struct fabric *f);
 
 #endif

@@ -158,9 +158,8 @@ on_space(void *user, const char *name)
 	scan->no_memory |= !table_add(&scan->table, &decky);
 }
 
-/* Names that only we give: a letter and a number. */
-static bool
-name_is_ours(const char *name)
+bool
+fabric_name_is_ours(const char *name)
 {
 	uint64_t number;
 
@@ -197,7 +196,7 @@ on_link(void *user, const struct nl_link *link)
 		scan->highest = link->index;
 	if (uplink_is_trunk(link->name, &entry.trunk))
 		scan->no_memory |= !table_add(&scan->trunks, &entry);
-	if (!name_is_ours(link->name))
+	if (!fabric_name_is_ours(link->name))
 		return;
 	if (netd_alias_parse(sv_from(link->alias), &entry.kind, &entry.thing) < 0)
 		scan->no_memory |= !table_add(&scan->stray, &entry);
@@ -253,7 +252,6 @@ send_ports(struct fabric *f)
 		log_event(LV_WARN, "netd.ports", KV_S("why", err_text(&e)));
 }
 
-/* What the bridges know of their ports, anew. */
 static void
 tell_bridges(struct fabric *f)
 {
@@ -276,9 +274,8 @@ tell_bridges(struct fabric *f)
 	send_ports(f);
 }
 
-/* Whether no bridge has been made to forget whom it answers for. */
-static bool
-bridges_are_told(struct fabric *f)
+bool
+fabric_bridges_are_told(struct fabric *f)
 {
 	int n = nl_addresses(&f->nl);
 
@@ -296,6 +293,13 @@ rebuild_fence(struct fabric *f, struct err *e)
 		if (f->table.v[i].kind == NETD_NIC)
 			fabric_put_nic(f, &f->table.v[i]);
 	return fence_commit(f->fence, e);
+}
+
+int
+fabric_tell(struct fabric *f, struct err *e)
+{
+	tell_bridges(f);
+	return rebuild_fence(f, e);
 }
 
 struct hooks {
@@ -377,44 +381,20 @@ scan(struct fabric *f, struct err *e)
 	return r;
 }
 
-/* The mark of all interfaces of a decky, or 0 when they differ or there are none. */
-static uint64_t
-mark_of(const struct table *t, const struct netd_id *decky)
+int
+fabric_read(struct fabric *f, struct err *e)
 {
-	const struct table_entry *nic = NULL;
-	uint64_t mark = 0;
-	bool first = true;
+	int r = scan(f, e);
 
-	while ((nic = table_next_nic(t, decky, nic))) {
-		if (!first && nic->thing.mark != mark)
-			return 0;
-		mark = nic->thing.mark;
-		first = false;
-	}
-	return mark;
+	if (r > 0 || (r == 0 && !fabric_bridges_are_told(f)))
+		r = fabric_tell(f, e);
+	return r;
 }
 
 int
-fabric_list(struct fabric *f, fabric_list_fn *fn, void *user, struct err *e)
+fabric_hang_programs(struct fabric *f, struct err *e)
 {
-	int r;
-
-	fabric_flush(f);
-	r = scan(f, e);
-	if (r > 0 || (r == 0 && !bridges_are_told(f))) {
-		tell_bridges(f);
-		r = rebuild_fence(f, e);
-	}
-	if (r == 0)
-		r = hang_programs(f, false, e);
-	for (size_t i = 0; r == 0 && i < f->table.n; i++) {
-		struct table_entry *entry = &f->table.v[i];
-
-		if (entry->kind == NETD_DECKY)
-			entry->thing.mark = mark_of(&f->table, &entry->thing.decky);
-		fn(user, entry->kind, &entry->thing);
-	}
-	return r < 0 ? r : 0;
+	return hang_programs(f, false, e);
 }
 
 bool
@@ -469,7 +449,7 @@ fabric_new(const char *dir, const char *uplink, struct fabric **ret, struct err 
 	if (r == 0)
 		r = scan(f, e);
 	/* The rules of this version, whatever was there. */
-	if (r >= 0 && !bridges_are_told(f))
+	if (r >= 0 && !fabric_bridges_are_told(f))
 		tell_bridges(f);
 	if (r >= 0)
 		r = rebuild_fence(f, e);
@@ -492,6 +472,7 @@ fabric_free(struct fabric *f)
 {
 	if (!f)
 		return;
+	fabric_list_stop(f);
 	fence_free(f->fence);
 	look_close(&f->look);
 	nl_close(&f->nl);

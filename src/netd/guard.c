@@ -95,6 +95,7 @@ static const struct filter_rule rules[] = {
 	{SCMP_SYS(rmdir), 0, {{0}}},
 	{SCMP_SYS(getdents64), 0, {{0}}},
 	{SCMP_SYS(fstatfs), 0, {{0}}},
+	{SCMP_SYS(statfs), 0, {{0}}},
 	{SCMP_SYS(newfstatat), 0, {{0}}},
 	{SCMP_SYS(fstat), 0, {{0}}},
 	{SCMP_SYS(lseek), 0, {{0}}},

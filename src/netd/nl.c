@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rtnetlink messages and the socket that carries them. */
 #include "netd/nl.h"
+#include "netd/nl_detail.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,12 +21,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MESSAGE_MAX   1024
-#define ANSWER_BYTES  32768
-#define DUMP_RESTARTS 3
+#define MESSAGE_MAX 1024
 /* Marks our routes among those of the kernel (the range for others than the kernel begins at 192).
  */
-#define ROUTE_PROTO   213
+#define ROUTE_PROTO 213
 
 int
 nl_open(struct nl *s, struct err *e)
@@ -107,37 +106,17 @@ begin_link(struct nl *s, uint16_t type, uint16_t flags, int index, bool up)
 	return h;
 }
 
-/* Attributes of a message by type; those above are of no interest. */
-#define ATTRS_MAX 63
-
-static int
-collect(const struct nlattr *attr, void *user)
-{
-	const struct nlattr **table = user;
-
-	if (mnl_attr_get_type(attr) <= ATTRS_MAX)
-		table[mnl_attr_get_type(attr)] = attr;
-	return MNL_CB_OK;
-}
-
-/* A text attribute, which the kernel ends with a zero. */
-static const char *
-text_of(const struct nlattr *attr)
-{
-	return attr ? mnl_attr_get_str(attr) : "";
-}
-
 /* The kernel's own words on a failure, from the attributes after the error. */
 static void
 read_reason(const struct nlmsghdr *h, char *dst, size_t size)
 {
-	const struct nlattr *attrs[ATTRS_MAX + 1] = {NULL};
+	const struct nlattr *attrs[NL_ATTRS_MAX + 1] = {NULL};
 
 	dst[0] = 0;
 	if (!(h->nlmsg_flags & NLM_F_ACK_TLVS))
 		return;
-	(void)mnl_attr_parse(h, sizeof(struct nlmsgerr), collect, attrs);
-	(void)snprintf(dst, size, "%s", text_of(attrs[NLMSGERR_ATTR_MSG]));
+	(void)mnl_attr_parse(h, sizeof(struct nlmsgerr), nl_collect, attrs);
+	(void)snprintf(dst, size, "%s", nl_text_of(attrs[NLMSGERR_ATTR_MSG]));
 }
 
 /* True with the answer to the last message. */
@@ -164,7 +143,7 @@ read_acks(struct nl *s, char *bytes, int n, uint32_t last)
 int
 nl_commit(struct nl *s, struct err *e)
 {
-	char bytes[ANSWER_BYTES] A_UNINIT __attribute__((aligned(8)));
+	char bytes[NL_ANSWER_BYTES] A_UNINIT __attribute__((aligned(8)));
 	uint32_t last = s->seq - 1;
 	int r = s->r;
 
@@ -588,167 +567,13 @@ nl_put_route(struct nl *s, uint32_t ip, unsigned bits, uint32_t via)
 	end(s, h);
 }
 
-/* -- reading -- */
-
-typedef void message_fn(void *user, const struct nlmsghdr *h);
-
-/* A whole dump, begun again when the kernel says that it changed meanwhile. */
-static int
-dump(struct nl *s, uint16_t type, uint8_t family, message_fn *fn, void *user, bool *ret_again)
-{
-	struct {
-		struct nlmsghdr h;
-		union {
-			struct tcmsg traffic;
-			struct ifinfomsg link; /* of routes, too */
-			struct ndmsg neighbour;
-		} m;
-	} ask = {{0, type, NLM_F_REQUEST | NLM_F_DUMP, s->seq++, 0}, {{0}}};
-	char bytes[ANSWER_BYTES] A_UNINIT __attribute__((aligned(8)));
-
-	ask.h.nlmsg_len = NLMSG_LENGTH(type == RTM_GETQDISC   ? sizeof(ask.m.traffic)
-				       : type == RTM_GETNEIGH ? sizeof(ask.m.neighbour)
-							      : sizeof(ask.m.link));
-	ask.m.link.ifi_family = family;
-	*ret_again = false;
-	if (send(s->fd, &ask, ask.h.nlmsg_len, 0) < 0)
-		return -errno;
-	for (;;) {
-		ssize_t got = recv(s->fd, bytes, sizeof(bytes), 0);
-		int n = (int)got;
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		for (struct nlmsghdr *h = (struct nlmsghdr *)(void *)bytes; mnl_nlmsg_ok(h, n);
-		     h = mnl_nlmsg_next(h, &n)) {
-			if (h->nlmsg_flags & NLM_F_DUMP_INTR)
-				*ret_again = true;
-			if (h->nlmsg_type == NLMSG_DONE)
-				return 0;
-			if (h->nlmsg_type == NLMSG_ERROR)
-				return ((struct nlmsgerr *)mnl_nlmsg_get_payload(h))->error;
-			fn(user, h);
-		}
-	}
-}
-
-struct link_walk {
-	nl_link_fn *fn;
-	void *user;
-};
-
-static struct nl_link
-read_link(const struct nlmsghdr *h)
-{
-	const struct ifinfomsg *m = mnl_nlmsg_get_payload(h);
-	const struct nlattr *attrs[ATTRS_MAX + 1] = {NULL};
-
-	(void)mnl_attr_parse(h, sizeof(*m), collect, attrs);
-	return (struct nl_link){
-		.index = m->ifi_index,
-		.name = text_of(attrs[IFLA_IFNAME]),
-		.alias = text_of(attrs[IFLA_IFALIAS]),
-		.operstate = attrs[IFLA_OPERSTATE] ? mnl_attr_get_u8(attrs[IFLA_OPERSTATE]) : 0,
-	};
-}
-
-static void
-on_link(void *user, const struct nlmsghdr *h)
-{
-	const struct link_walk *walk = user;
-	struct nl_link link;
-
-	if (h->nlmsg_type != RTM_NEWLINK)
-		return;
-	link = read_link(h);
-	walk->fn(walk->user, &link);
-}
-
-int
-nl_links(struct nl *s, nl_link_fn *fn, void *user, struct err *e)
-{
-	struct link_walk walk = {fn, user};
-	bool again = true;
-	int r = 0;
-
-	/* A link may be told twice then; the callers bear it. */
-	for (unsigned i = 0; r == 0 && again && i < DUMP_RESTARTS; i++)
-		r = dump(s, RTM_GETLINK, AF_UNSPEC, on_link, &walk, &again);
-	return r < 0 ? err_set(e, r, "list of links: %s", strerror(-r)) : 0;
-}
-
-struct hook_walk {
-	nl_index_fn *fn;
-	void *user;
-};
-
-static void
-on_qdisc(void *user, const struct nlmsghdr *h)
-{
-	const struct tcmsg *m = mnl_nlmsg_get_payload(h);
-	const struct hook_walk *walk = user;
-
-	if (h->nlmsg_type == RTM_NEWQDISC && m->tcm_parent == TC_H_CLSACT)
-		walk->fn(walk->user, m->tcm_ifindex);
-}
-
-int
-nl_hooked(struct nl *s, nl_index_fn *fn, void *user, struct err *e)
-{
-	struct hook_walk walk = {fn, user};
-	bool again = true;
-	int r = 0;
-
-	for (unsigned i = 0; r == 0 && again && i < DUMP_RESTARTS; i++)
-		r = dump(s, RTM_GETQDISC, AF_UNSPEC, on_qdisc, &walk, &again);
-	return r < 0 ? err_set(e, r, "list of hooks: %s", strerror(-r)) : 0;
-}
-
-static void
-on_neighbour(void *user, const struct nlmsghdr *h)
-{
-	const struct ndmsg *m = mnl_nlmsg_get_payload(h);
-	int *n = user;
-
-	*n += h->nlmsg_type == RTM_NEWNEIGH && m->ndm_state & NUD_PERMANENT;
-}
-
-int
-nl_addresses(struct nl *s)
-{
-	bool again;
-	int n = 0, r = dump(s, RTM_GETNEIGH, AF_INET, on_neighbour, &n, &again);
-
-	return r < 0 ? r : n;
-}
-
-int
-nl_operstate(struct nl *s, int index)
-{
-	char bytes[ANSWER_BYTES] A_UNINIT __attribute__((aligned(8)));
-	struct {
-		struct nlmsghdr h;
-		struct ifinfomsg m;
-	} ask = {{sizeof(ask), RTM_GETLINK, NLM_F_REQUEST, s->seq++, 0}, {.ifi_index = index}};
-	const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)bytes;
-	ssize_t n = send(s->fd, &ask, sizeof(ask), 0);
-
-	if (n >= 0)
-		n = recv(s->fd, bytes, sizeof(bytes), 0);
-	if (n < 0)
-		return -errno;
-	if (h->nlmsg_type == NLMSG_ERROR)
-		return ((const struct nlmsgerr *)mnl_nlmsg_get_payload(h))->error;
-	return h->nlmsg_type == RTM_NEWLINK ? (int)read_link(h).operstate : -EBADMSG;
-}
+/* -- routes that are ours -- */
 
 static void
 on_route(void *user, const struct nlmsghdr *h)
 {
 	const struct rtmsg *m = mnl_nlmsg_get_payload(h);
-	const struct nlattr *attrs[ATTRS_MAX + 1] = {NULL};
+	const struct nlattr *attrs[NL_ATTRS_MAX + 1] = {NULL};
 	struct nl *s = user;
 	struct nlmsghdr *gone;
 	uint32_t ip;
@@ -756,7 +581,7 @@ on_route(void *user, const struct nlmsghdr *h)
 	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_protocol != ROUTE_PROTO ||
 	    m->rtm_table != RT_TABLE_MAIN || NL_BATCH_BYTES - s->n < MESSAGE_MAX)
 		return;
-	(void)mnl_attr_parse(h, sizeof(*m), collect, attrs);
+	(void)mnl_attr_parse(h, sizeof(*m), nl_collect, attrs);
 	ip = attrs[RTA_DST] ? ntohl(mnl_attr_get_u32(attrs[RTA_DST])) : 0;
 	gone = begin_route(s, RTM_DELROUTE, 0, ip, m->rtm_dst_len);
 	if (gone)
@@ -771,7 +596,7 @@ nl_clear_routes(struct nl *s, struct err *e)
 
 	/* As many at a time as a batch holds, until there are none. */
 	while (r == 0) {
-		r = dump(s, RTM_GETROUTE, AF_INET, on_route, s, &again);
+		r = nl_dump(s, RTM_GETROUTE, AF_INET, on_route, s, &again);
 		if (r < 0)
 			return err_set(e, r, "list of routes: %s", strerror(-r));
 		if (s->count == 0)

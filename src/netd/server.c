@@ -22,6 +22,8 @@
 #define SETTLE_MAX_MS 5000
 /* Quiet for so long, the stock of namespaces is filled. */
 #define QUIET_MS      20
+/* Lists that wait for the one that is under way. */
+#define LISTS_MAX     4
 
 struct answer {
 	struct netd_answer body;
@@ -43,7 +45,9 @@ struct server {
 	struct answer *out; /* what the socket has no room for */
 	size_t out_at, out_n, out_cap;
 	struct list waiting;
-	struct loop_timer settle, quiet;
+	struct loop_timer settle, quiet, list;
+	uint64_t lists[LISTS_MAX]; /* numbers of the requests; the first one is under way */
+	unsigned nlists;
 };
 
 static void on_io(struct loop_io *io, uint32_t events);
@@ -184,34 +188,94 @@ wait_for(struct server *s, const struct netd_request *q)
 
 /* -- requests -- */
 
-struct listing {
-	struct server *server;
-	uint64_t n;
-};
-
 static void
 on_listed(void *user, enum netd_kind kind, const struct netd_thing *t)
 {
-	const struct listing *listing = user;
-	struct netd_answer body = {.kind = kind, .n = listing->n, .thing = *t};
+	struct server *s = user;
+	struct netd_answer body = {.kind = kind, .n = s->lists[0], .thing = *t};
 
-	answer(listing->server, &body, -1);
+	answer(s, &body, -1);
+}
+
+static void begin_list(struct server *s);
+
+static void
+end_list(struct server *s, int r, const struct err *e)
+{
+	if (r < 0)
+		log_event(LV_WARN, "netd.list", KV_S("why", err_text(e)));
+	done(s, s->lists[0], r, e, -1);
+	s->nlists--;
+	memmove(s->lists, s->lists + 1, s->nlists * sizeof(*s->lists));
+	if (s->nlists > 0)
+		begin_list(s);
+}
+
+/* A piece in each turn, so that requests come between. */
+static void
+on_list(struct loop_timer *t)
+{
+	struct server *s = t->user;
+	struct err e = {0};
+	int r = fabric_list_more(s->fabric, on_listed, s, &e);
+
+	if (r > 0)
+		r = loop_timer_set(s->loop, &s->list, 0, on_list, s) < 0 ? -ENOMEM : 1;
+	if (r <= 0)
+		end_list(s, r, &e);
+}
+
+static void
+begin_list(struct server *s)
+{
+	struct err e = {0};
+	int r = fabric_list_begin(s->fabric, &e);
+
+	if (r == 0 && loop_timer_set(s->loop, &s->list, 0, on_list, s) < 0)
+		r = err_set(&e, -ENOMEM, "out of memory");
+	if (r < 0)
+		end_list(s, r, &e);
+}
+
+static void
+list(struct server *s, uint64_t n)
+{
+	struct err e = {0};
+
+	if (s->nlists == LISTS_MAX) {
+		done(s, n, -EBUSY, (err_set(&e, -EBUSY, "too many lists at a time"), &e), -1);
+		return;
+	}
+	s->lists[s->nlists++] = n;
+	if (s->nlists == 1)
+		begin_list(s);
+}
+
+static void
+hello(struct server *s, uint64_t n)
+{
+	struct netd_answer body = {
+		.kind = NETD_SELF, .n = n, .thing = {.mark = (uint64_t)getpid()}};
+
+	answer(s, &body, -1);
+	done(s, n, 0, NULL, -1);
 }
 
 static void
 handle(struct server *s, const struct netd_request *q)
 {
-	const struct netd_thing self = {.mark = (uint64_t)getpid()};
-	struct listing listing = {s, q->n};
 	struct err e = {0};
-	int fd = -1, r = 0;
+	int fd = -1, r;
 
-	if (q->op == NETD_OP_LIST)
-		r = fabric_list(s->fabric, on_listed, &listing, &e);
-	else if (q->op == NETD_OP_HELLO)
-		on_listed(&listing, NETD_SELF, &self);
-	else
-		r = fabric_do(s->fabric, q, &fd, &e);
+	if (q->op == NETD_OP_LIST) {
+		list(s, q->n);
+		return;
+	}
+	if (q->op == NETD_OP_HELLO) {
+		hello(s, q->n);
+		return;
+	}
+	r = fabric_do(s->fabric, q, &fd, &e);
 	if (r < 0)
 		log_event(LV_WARN, "netd.refused", KV_S("op", netd_op_word(q->op)),
 			  KV_S("why", err_text(&e)));
@@ -307,6 +371,7 @@ server_free(struct server *s)
 		free(CONTAINER_OF(at, struct waiting, link));
 	loop_timer_clear(&s->settle);
 	loop_timer_clear(&s->quiet);
+	loop_timer_clear(&s->list);
 	loop_io_clear(&s->io);
 	(void)close(s->fd);
 	free(s);

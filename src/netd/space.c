@@ -181,6 +181,36 @@ space_find(const struct space *s, const char *name)
 	return -ENOENT;
 }
 
+bool
+space_there(const struct space *s, const char *name)
+{
+	char path[SPACE_PATH_SIZE];
+	struct statfs fs;
+
+	return path_of(s, name, path) == 0 && statfs(path, &fs) == 0 && fs.f_type == NSFS_MAGIC;
+}
+
+static bool
+is_name(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.' && strcmp(entry->d_name, SPACE_FABRIC) != 0;
+}
+
+int
+space_count(const struct space *s)
+{
+	DIR *dir = opendir(s->dir);
+	const struct dirent *entry;
+	int n = 0;
+
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir)))
+		n += is_name(entry);
+	(void)closedir(dir);
+	return n;
+}
+
 void
 space_drop(const struct space *s, const char *name)
 {
@@ -246,17 +276,12 @@ space_each(const struct space *s, space_each_fn *fn, void *user, struct err *e)
 	if (!dir)
 		return err_set(e, -errno, "%s: %m", s->dir);
 	while ((entry = readdir(dir))) {
-		int fd;
-
-		if (entry->d_name[0] == '.' || strcmp(entry->d_name, SPACE_FABRIC) == 0)
+		if (!is_name(entry))
 			continue;
-		fd = space_find(s, entry->d_name);
-		if (fd < 0) {
+		if (space_there(s, entry->d_name))
+			fn(user, entry->d_name);
+		else
 			space_drop(s, entry->d_name);
-			continue;
-		}
-		(void)close(fd);
-		fn(user, entry->d_name);
 	}
 	(void)closedir(dir);
 	return 0;

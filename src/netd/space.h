@@ -50,6 +50,10 @@ int space_make(struct space *s, const char *name, enum netd_persona persona,
 	       struct err *e) A_NODISCARD;
 /* The descriptor of the namespace of that name; -ENOENT. */
 int space_find(const struct space *s, const char *name) A_NODISCARD;
+/* Whether there is a namespace of that name. */
+bool space_there(const struct space *s, const char *name);
+/* How many names there are, the fabric's not counted, whatever they hold; or a negative errno. */
+int space_count(const struct space *s) A_NODISCARD;
 /* Take its name away. What is still in use of it lives on without one. */
 void space_drop(const struct space *s, const char *name);
 typedef void space_each_fn(void *user, const char *name);

@@ -28,9 +28,10 @@ struct netns {
 	void *user;
 	struct actual actual; /* as last listed, and as changed since */
 	bool known;	      /* whether it is to be relied on */
+	bool spoiled;	      /* something failed since the list began */
 	bool listing, closing;
 	struct actual fresh; /* what a list under way has told */
-	struct list waiting; /* changes that wait for the list */
+	struct list waiting; /* changes that wait until something is known */
 	struct list changes; /* under way */
 	struct list listers;
 	int64_t helper; /* process id, as it last said */
@@ -72,6 +73,7 @@ self(struct netdrv *d)
 /* -- what there is -- */
 
 static void start_change(struct change *c);
+static void list_when_quiet(struct netns *d);
 
 static void
 change_end(struct change *c)
@@ -132,11 +134,17 @@ on_list_end(void *user, const struct netd_request *q, int r, int fd, const char 
 	if (r == 0) {
 		actual_fini(&d->actual);
 		d->actual = d->fresh;
-		d->known = true;
+		d->known = !d->spoiled;
 	} else {
+		d->known = false;
 		actual_fini(&d->fresh);
 	}
 	d->fresh = (struct actual){0};
+	tell_listers(d, r);
+	if (r == 0 && !d->known) {
+		list_when_quiet(d);
+		return;
+	}
 	list_move(&d->waiting, &waiting);
 	LIST_FOR (at, &waiting) {
 		struct change *c = CONTAINER_OF(at, struct change, link);
@@ -150,17 +158,23 @@ on_list_end(void *user, const struct netd_request *q, int r, int fd, const char 
 			start_change(c);
 		}
 	}
-	tell_listers(d, r);
+	list_when_quiet(d);
 }
 
-/* A list that begins while changes are under way would tell of a state in between. */
+/*
+ * decnet-netd tells what is there between two requests, so what it tells of a change under way is
+ * true up to one of them, and the answers to the others add the rest: changes and a list need not
+ * wait for each other. Only where nothing is known, the changes under way end first: one of them
+ * has failed.
+ */
 static void
 list_when_quiet(struct netns *d)
 {
-	if (d->closing || d->listing || !list_empty(&d->changes) ||
+	if (d->closing || d->listing || (!d->known && !list_empty(&d->changes)) ||
 	    (list_empty(&d->waiting) && list_empty(&d->listers)))
 		return;
 	d->listing = true;
+	d->spoiled = false;
 	actual_fini(&d->fresh);
 	netd_call(d->netd, NETD_OP_LIST, NULL, on_line, on_list_end, d);
 }
@@ -200,6 +214,7 @@ on_change_step(void *user, const struct netd_request *q, int r, int fd, const ch
 	if (r < 0) {
 		/* What else may have gone wrong with it is read from the kernel next time. */
 		d->known = false;
+		d->spoiled = true;
 		(void)snprintf(text, sizeof(text), "%s: %s", netd_op_word(q->op),
 			       why ? why : strerror(-r));
 		change_fail(c, r, text);
@@ -262,7 +277,7 @@ netns_network(struct netdrv *base, const char *topology_id, const struct topo *t
 	c->done = done;
 	c->user = user;
 	list_init(&c->link);
-	if (d->known && !d->listing) {
+	if (d->known) {
 		list_append(&d->changes, &c->link);
 		start_change(c);
 		return;
@@ -318,7 +333,7 @@ netns_close(struct netdrv *base, const char *id, netdrv_done_fn *done, void *use
 	serve_close(self(base)->serve, id, done, user);
 }
 
-/* A pass looks at the kernel, too: what is known is to be read again. */
+/* A pass looks at the kernel, too. */
 static void
 netns_list(struct netdrv *base, netdrv_list_fn *done, void *user)
 {
@@ -331,7 +346,6 @@ netns_list(struct netdrv *base, netdrv_list_fn *done, void *user)
 	}
 	*l = (struct lister){.done = done, .user = user};
 	list_append(&d->listers, &l->link);
-	d->known = false;
 	list_when_quiet(d);
 }
 

@@ -321,27 +321,38 @@ serve_forget(struct serve *d, const char *decky_uuid, netdrv_done_fn *done, void
 	}
 }
 
+/* Ids beyond memory are missing in the list; what is missing is looked for elsewhere, too. */
+static void
+add_ids(struct request *q, const json_t *ids)
+{
+	size_t n = q->n + json_array_size(ids), i;
+	const json_t *id;
+
+	if (n > q->cap) {
+		size_t cap = q->cap ? q->cap * 2 : 64;
+		char **v;
+
+		while (cap < n)
+			cap *= 2;
+		v = realloc(q->ids, cap * sizeof(*v));
+		if (!v)
+			return;
+		q->ids = v;
+		q->cap = cap;
+	}
+	json_array_foreach(ids, i, id) if (json_is_string(id) &&
+					   (q->ids[q->n] = sv_dup(sv_from(json_string_value(id)))))
+		q->n++;
+}
+
 static void
 on_listed(void *user, int r, const json_t *message, bool final, const char *why)
 {
 	struct request *q = user;
-	const char *id = message ? json_get_text(message, "listener") : NULL;
 
 	(void)why;
-	if (!final && id) {
-		if (q->n == q->cap) {
-			size_t cap = q->cap ? q->cap * 2 : 64;
-			char **ids = realloc(q->ids, cap * sizeof(*ids));
-
-			if (!ids)
-				return;
-			q->ids = ids;
-			q->cap = cap;
-		}
-		if ((q->ids[q->n] = sv_dup(sv_from(id))))
-			q->n++;
-		return;
-	}
+	if (!final)
+		add_ids(q, json_object_get(message, "listeners"));
 	if (!final)
 		return;
 	/* Then those of datagrams. */

@@ -33,7 +33,7 @@ check_request(const struct control *c)
 	    (!json_is_object(c->config) || c->port == 0 || !c->decky[0] || !c->service[0]))
 		abort();
 	buf_init(&text, CONTROL_ANSWER_MAX);
-	if (control_put_listener(&text, c->n, c->listener) < 0)
+	if (control_put_listener(&text, c->n, c->listener) < 0 || control_end_listeners(&text) < 0)
 		abort();
 	check_answer(&text, c->n);
 	buf_fini(&text);

@@ -490,15 +490,27 @@ orders(void **state)
 	assert_int_equal(stop(w, SIGTERM), 0);
 }
 
-/* More listeners than answers fit in the socket. */
+static void
+ask_for_a_list(struct world *w, int n)
+{
+	json_t *request = json_pack("{s:s, s:i}", "op", "list", "n", n);
+	char *text = json_text(request);
+
+	assert_int_equal(fdpass_send(w->control[0], text, strlen(text), NULL, 0), 0);
+	free(text);
+	json_decref(request);
+}
+
+/* Each listener once, in many pieces; the list that a former driver wanted ends with an error. */
 static void
 a_long_list(void **state)
 {
 	struct world *w = *state;
-	unsigned listed = 0;
+	bool seen[700] = {false};
+	unsigned listed = 0, pieces = 0;
 	json_t *m, *request;
 	uint16_t port;
-	char id[32], *text;
+	char id[32];
 
 	start(w);
 	expect_started(w);
@@ -511,21 +523,37 @@ a_long_list(void **state)
 		assert_null(order(w, request, fd));
 		(void)close(fd);
 	}
-	request = json_pack("{s:s, s:i}", "op", "list", "n", 9999);
-	text = json_text(request);
-	assert_int_equal(fdpass_send(w->control[0], text, strlen(text), NULL, 0), 0);
-	free(text);
-	json_decref(request);
-	for (;;) {
-		bool last;
+	ask_for_a_list(w, 9998);
+	ask_for_a_list(w, 9999);
+	for (bool refused = false;; pieces++) {
+		const json_t *ids, *one;
+		json_int_t n;
+		size_t i;
 
 		m = next_message(w);
-		last = json_object_get(m, "ok") != NULL;
-		json_decref(m);
-		if (last)
+		n = json_integer_value(json_object_get(m, "n"));
+		if (n == 9999 && json_is_true(json_object_get(m, "ok"))) {
+			json_decref(m);
+			assert_true(refused);
 			break;
-		listed++;
+		}
+		refused |= n == 9998 && json_is_false(json_object_get(m, "ok"));
+		ids = json_object_get(m, "listeners");
+		json_array_foreach(ids, i, one)
+		{
+			unsigned at = 700;
+
+			assert_int_equal(sscanf(json_string_value(one), "many/%u", &at), 1);
+			assert_true(at < 700);
+			if (n != 9999)
+				continue;
+			assert_false(seen[at]);
+			seen[at] = true;
+			listed++;
+		}
+		json_decref(m);
 	}
+	assert_true(pieces > 10);
 	assert_int_equal(listed, 700);
 	assert_int_equal(stop(w, SIGTERM), 0);
 }

@@ -129,13 +129,39 @@ answers(void **state)
 	(void)state;
 	buf_init(&b, CONTROL_ANSWER_MAX);
 	assert_int_equal(control_put_ok(&b, 7), 0);
-	assert_int_equal(control_put_listener(&b, 8, "t/d:80"), 0);
 	assert_int_equal(control_put_error(&b, 9, "say \"no\"\n"), 0);
 	assert_int_equal(control_put_started(&b, 0xabc, 42), 0);
 	assert_int_equal(buf_putc(&b, '\0'), 0);
-	assert_string_equal(b.p, "{\"n\":7,\"ok\":true}{\"n\":8,\"listener\":\"t/d:80\"}"
+	assert_string_equal(b.p, "{\"n\":7,\"ok\":true}"
 				 "{\"n\":9,\"ok\":false,\"error\":\"say \\\"no\\\"\\n\"}"
 				 "{\"op\":\"started\",\"source\":\"0000000000000abc\",\"pid\":42}");
+	buf_fini(&b);
+}
+
+static void
+pieces_of_a_list(void **state)
+{
+	char id[CONTROL_LISTENER_MAX + 1];
+	struct buf b;
+	size_t n = 0;
+
+	(void)state;
+	buf_init(&b, CONTROL_LIST_MAX);
+	assert_int_equal(control_put_listener(&b, 8, "t/d:80"), 0);
+	assert_int_equal(control_put_listener(&b, 8, "t/e:53/udp"), 0);
+	assert_int_equal(control_end_listeners(&b), 0);
+	assert_int_equal(buf_putc(&b, '\0'), 0);
+	assert_string_equal(b.p, "{\"n\":8,\"listeners\":[\"t/d:80\",\"t/e:53/udp\"]}");
+	buf_reset(&b);
+	/* As many of the longest as fit, and it can always be ended. */
+	memset(id, 'x', sizeof(id) - 1);
+	id[sizeof(id) - 1] = '\0';
+	while (control_put_listener(&b, INT64_MIN, id) == 0)
+		n++;
+	assert_true(n >= CONTROL_LIST_MAX / (sizeof(id) + 4));
+	assert_int_equal(control_put_listener(&b, INT64_MIN, id), -ENOBUFS);
+	assert_int_equal(control_end_listeners(&b), 0);
+	assert_true(b.n <= CONTROL_LIST_MAX);
 	buf_fini(&b);
 }
 
@@ -145,7 +171,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_open_request), cmocka_unit_test(short_requests),
 		cmocka_unit_test(refused),	   cmocka_unit_test(too_long),
-		cmocka_unit_test(answers),
+		cmocka_unit_test(answers),	   cmocka_unit_test(pieces_of_a_list),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
