@@ -41,8 +41,8 @@ struct topo_world {
 	size_t nused;
 };
 
-/* The lowest /24 of `base` that hosts may live in and that overlaps neither `used` nor a LAN of t (which may be NULL). 0 or
- * -EADDRNOTAVAIL. */
+/* The lowest /24 of `base` that hosts may live in and that overlaps neither `used` nor a LAN of t
+ * (which may be NULL). 0 or -EADDRNOTAVAIL. */
 int topo_next_subnet(const struct topo_world *w, const struct topo *t, struct cidr base,
 		     struct cidr *ret) A_NODISCARD;
 /* The lowest free host address of the LAN after its gateway. 0 or -EADDRNOTAVAIL. */
