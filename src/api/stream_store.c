@@ -77,7 +77,7 @@ read_filtered(struct db *db, const struct stream_spec *spec, int64_t after,
 		return journal_read(db, JOURNAL_SCOPE, spec->id, after, LIMIT_STREAM_CHUNK_ROWS,
 				    rows, e);
 	if (spec->kind == HUB_KIND_IDENTITIES)
-		return journal_read(db, JOURNAL_FAMILY, "identity", after, LIMIT_STREAM_CHUNK_ROWS,
+		return journal_read(db, JOURNAL_IDENTITY, NULL, after, LIMIT_STREAM_CHUNK_ROWS,
 				    rows, e);
 	return journal_read(db, JOURNAL_ALL, NULL, after, LIMIT_STREAM_CHUNK_ROWS, rows, e);
 }

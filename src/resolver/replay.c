@@ -436,7 +436,7 @@ write_events(struct run *run, FILE *f)
 	int n, r = 0;
 
 	do {
-		n = journal_read(run->db, JOURNAL_FAMILY, "identity", after, EVENTS_AT_ONCE, &rows,
+		n = journal_read(run->db, JOURNAL_IDENTITY, NULL, after, EVENTS_AT_ONCE, &rows,
 				 NULL);
 		for (size_t i = 0; r == 0 && i < rows.n; i++) {
 			after = rows.v[i].seq;

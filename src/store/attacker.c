@@ -184,14 +184,13 @@ attacker_note(struct attacker *a, const struct attacker_place *at, bool interact
 }
 
 int
-attacker_tell(struct db *db, const struct attacker *a, enum bus_topic t, uint64_t now_ms,
-	      json_t *own_payload, struct err *e)
+attacker_tell(struct db *db, enum bus_topic t, uint64_t now_ms, json_t *own_payload, struct err *e)
 {
 	char topic[BUS_SUBJECT_MAX + 1];
 	int r = own_payload ? bus_topic_build(t, NULL, topic) : no_memory(e);
 
 	if (r == 0)
-		r = journal_append(db, topic, a->uuid, now_ms, own_payload, NULL, e);
+		r = journal_append(db, topic, NULL, now_ms, own_payload, NULL, e);
 	json_decref(own_payload);
 	return r;
 }
@@ -216,7 +215,7 @@ attacker_session_start(struct db *db, const struct attacker *a, const struct att
 	r = db_exec(st, &added, e);
 	if (r < 0 || added == 0)
 		return r;
-	return attacker_tell(db, a, BUS_TOPIC_ATTACKER_SESSION_STARTED, at->now_ms,
+	return attacker_tell(db, BUS_TOPIC_ATTACKER_SESSION_STARTED, at->now_ms,
 			     json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:s, s:o}", "session_id",
 				       at->session_id, "attacker_uuid", a->uuid, "attacker_ip",
 				       a->ip, "topology_id", json_text_or_null(at->topology_id),
@@ -271,7 +270,7 @@ end_session(struct db *db, const struct attacker *a, const char *session_id, uin
 		json_decref(own_payload);
 		return r;
 	}
-	return attacker_tell(db, a, BUS_TOPIC_ATTACKER_SESSION_ENDED, now_ms, own_payload, e);
+	return attacker_tell(db, BUS_TOPIC_ATTACKER_SESSION_ENDED, now_ms, own_payload, e);
 }
 
 int
@@ -449,7 +448,7 @@ attacker_credential_add(struct db *db, struct attacker *a, const struct attacker
 	a->credential_count++;
 	a->bounty_count++;
 	a->counts_changed = true;
-	r = attacker_tell(db, a, BUS_TOPIC_CREDENTIAL_CAPTURED, at->now_ms,
+	r = attacker_tell(db, BUS_TOPIC_CREDENTIAL_CAPTURED, at->now_ms,
 			  json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:s}", "secret_sha256",
 				    c->secret_sha256, "secret_kind", c->kind, "attacker_uuid",
 				    a->uuid, "attacker_ip", a->ip, "topology_id",
@@ -614,7 +613,7 @@ attacker_save(struct db *db, struct attacker *a, const struct attacker_place *la
 	a->updated_at = last->now_ms;
 	r = write_row(db, a, e);
 	if (r == 0)
-		r = attacker_tell(db, a, BUS_TOPIC_ATTACKER_OBSERVED, last->now_ms,
+		r = attacker_tell(db, BUS_TOPIC_ATTACKER_OBSERVED, last->now_ms,
 				  observed_payload(a, last, event_type), e);
 	if (r < 0)
 		return r;
@@ -625,6 +624,6 @@ attacker_save(struct db *db, struct attacker *a, const struct attacker_place *la
 		json_decref(changed);
 		return 0;
 	}
-	return attacker_tell(db, a, BUS_TOPIC_ATTACKER_SCORED, last->now_ms,
+	return attacker_tell(db, BUS_TOPIC_ATTACKER_SCORED, last->now_ms,
 			     scored_payload(a, changed), e);
 }

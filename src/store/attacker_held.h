@@ -8,7 +8,7 @@
 #include "store/attacker.h"
 
 /* Append a journal row about this attacker; consumes the payload. 0 or a store failure. */
-int attacker_tell(struct db *db, const struct attacker *a, enum bus_topic t, uint64_t now_ms,
-		  json_t *own_payload, struct err *e) A_NODISCARD;
+int attacker_tell(struct db *db, enum bus_topic t, uint64_t now_ms, json_t *own_payload,
+		  struct err *e) A_NODISCARD;
 
 #endif

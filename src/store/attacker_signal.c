@@ -136,7 +136,7 @@ tell(struct db *db, const struct attacker *a, const struct attacker_place *at,
 				    json_time(at->ts_ms), "previous", json_text_or_null(previous),
 				    "rotation_count", (json_int_t)a->rotation_count);
 
-	return attacker_tell(db, a, BUS_TOPIC_ATTACKER_FINGERPRINTED, at->now_ms, payload, e);
+	return attacker_tell(db, BUS_TOPIC_ATTACKER_FINGERPRINTED, at->now_ms, payload, e);
 }
 
 int

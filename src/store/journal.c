@@ -191,12 +191,12 @@ read_row(struct db_stmt *st, struct journal_rows *rows)
 }
 
 int
-journal_read(struct db *db, enum journal_filter filter, const char *key, int64_t after,
+journal_read(struct db *db, enum journal_filter filter, const char *scope, int64_t after,
 	     unsigned limit, struct journal_rows *rows, struct err *e)
 {
 	static const enum db_query queries[] = {
 		[JOURNAL_ALL] = Q_JOURNAL_AFTER,
-		[JOURNAL_FAMILY] = Q_JOURNAL_AFTER_FAMILY,
+		[JOURNAL_IDENTITY] = Q_JOURNAL_AFTER_IDENTITY,
 		[JOURNAL_SCOPE] = Q_JOURNAL_AFTER_SCOPE,
 	};
 	struct db_stmt *st = db_query(db, queries[filter]);
@@ -204,8 +204,8 @@ journal_read(struct db *db, enum journal_filter filter, const char *key, int64_t
 	int at = 1, n = 0, r;
 
 	rows->more = false;
-	if (filter != JOURNAL_ALL)
-		db_bind_text(st, at++, key);
+	if (filter == JOURNAL_SCOPE)
+		db_bind_text(st, at++, scope);
 	db_bind_int(st, at++, after);
 	db_bind_int(st, at, limit);
 	while ((r = db_step(st, e)) > 0) {

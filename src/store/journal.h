@@ -19,7 +19,7 @@ struct journal_row {
 	int64_t seq;
 	char *topic;
 	char *family; /* first token of the topic */
-	char *scope;  /* topology id (topology, decky) or attacker uuid (attacker, credential); ""
+	char *scope;  /* topology id (topology, decky); ""
 			 for others */
 	char *type;   /* topic without its family and its variable token */
 	uint64_t ts_ms;
@@ -53,14 +53,14 @@ int journal_floor(struct db *db, int64_t *ret_seq, struct err *e) A_NODISCARD;
  * store failure. */
 int journal_check(struct db *db, struct err *e) A_NODISCARD;
 
-enum journal_filter { JOURNAL_ALL, JOURNAL_FAMILY, JOURNAL_SCOPE };
+enum journal_filter { JOURNAL_ALL, JOURNAL_IDENTITY, JOURNAL_SCOPE };
 
 /*
- * Append to *rows at most `limit` rows above `after`, ascending; of one family or one scope if
- * asked. It also stops behind the row with which the payloads have rows->max_bytes. The number of
- * rows read or a negative errno.
+ * Append to *rows at most `limit` rows above `after`, ascending; of the family
+ * of identities, or of `scope`, if asked. It also stops behind the row with which the payloads have
+ * rows->max_bytes. The number of rows read or a negative errno.
  */
-int journal_read(struct db *db, enum journal_filter filter, const char *key, int64_t after,
+int journal_read(struct db *db, enum journal_filter filter, const char *scope, int64_t after,
 		 unsigned limit, struct journal_rows *rows, struct err *e) A_NODISCARD;
 typedef int journal_move_fn(void *user, int64_t seq, struct sv topic, struct sv payload);
 /* Pass on, ascending, the rows up to `upto` that may change whose an attacker is: merges of

@@ -121,7 +121,7 @@ journal_rows_are_numbered_without_gaps(void **state)
 	assert_int_equal(journal_head(w->b, &head, NULL), 0);
 	assert_int_equal(head, 3);
 	assert_int_equal(journal_read(w->b, JOURNAL_SCOPE, "t1", 0, 10, &rows, NULL), 2);
-	assert_int_equal(journal_read(w->b, JOURNAL_FAMILY, "identity", 0, 10, &rows, NULL), 1);
+	assert_int_equal(journal_read(w->b, JOURNAL_IDENTITY, NULL, 0, 10, &rows, NULL), 1);
 	assert_int_equal(journal_read(w->b, JOURNAL_ALL, NULL, 1, 1, &rows, NULL), 1);
 	assert_int_equal(rows.n, 4);
 	assert_int_equal(rows.v[3].seq, 2);
