@@ -11,6 +11,7 @@
 #include "netdrv/channel.h"
 #include "util/hash.h"
 #include "util/json.h"
+#include "util/limits.h"
 #include "util/list.h"
 #include "util/log.h"
 
@@ -321,13 +322,19 @@ serve_forget(struct serve *d, const char *decky_uuid, netdrv_done_fn *done, void
 	}
 }
 
-/* Ids beyond memory are missing in the list; what is missing is looked for elsewhere, too. */
+/* What two processes can have open. */
+#define IDS_MAX (2 * LIMIT_DECOY_LISTENERS)
+
+/* Ids beyond memory, or beyond what there can be, are missing in the list; what is missing is
+ * looked for elsewhere, too. */
 static void
 add_ids(struct request *q, const json_t *ids)
 {
 	size_t n = q->n + json_array_size(ids), i;
 	const json_t *id;
 
+	if (n > IDS_MAX)
+		return;
 	if (n > q->cap) {
 		size_t cap = q->cap ? q->cap * 2 : 64;
 		char **v;

@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test';
 import { Api } from './lib/api.mjs';
 import { NOBODY, ROW, bool, detail, envelope, fits, int, listOf, maybe, object, refused, str, value } from './lib/contract.mjs';
 import { sql } from './lib/store.mjs';
+import { Viewer } from './lib/sse.mjs';
 import { Suite } from './lib/suite.mjs';
 
 let suite, admin, names = 0;
@@ -428,4 +429,16 @@ test('every code of an issue, from a topology that has it', async () => {
       sql(suite, `DELETE FROM lans WHERE topology_id = '${id}' AND id <> '${l.id}';`);
     }
   }
+});
+
+test('edits of services make no hints that the broker refuses', async () => {
+  const id = await blank();
+  const { deckies: [gate] } = await show(id);
+  const viewer = new Viewer(suite.url, `/topologies/${id}/events`, { token: admin.token });
+  await viewer.event('snapshot');
+  for (const services of [['telnet'], ['http', 'redis'], []]) await admin.expect(200, 'PATCH', `/topologies/${id}/deckies/${gate.uuid}`, { services });
+  await admin.expect(200, 'PATCH', `/topologies/${id}/deckies/${gate.uuid}`, { services: ['http'], decky_config: { service_config: { http: { response_code: 404 } } } });
+  await viewer.wait('the last of them is told', (f) => f.event === 'decky.service_added' && f.data.payload.services.join() === 'http');
+  viewer.cut();
+  assert.ok(!suite.log.includes('bus.refused'), suite.log.match(/.*bus\.refused.*/)?.[0]);
 });
