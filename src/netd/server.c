@@ -205,6 +205,12 @@ end_list(struct server *s, int r, const struct err *e)
 	if (r < 0)
 		log_event(LV_WARN, "netd.list", KV_S("why", err_text(e)));
 	done(s, s->lists[0], r, e, -1);
+	/* The place of the names is gone, and what has none is found by nobody: the next life of
+	 * this process begins with nothing, and gets all of it again. */
+	if (r == -ENOENT) {
+		log_plain(LV_ERR, "netd.names.gone");
+		loop_stop(s->loop);
+	}
 	s->nlists--;
 	memmove(s->lists, s->lists + 1, s->nlists * sizeof(*s->lists));
 	if (s->nlists > 0)

@@ -2,7 +2,8 @@
 // Real networks: what an attacker in the DMZ sees of them with the attackers' own tools, what mutations change on the wire, and that nothing
 // is left behind.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -320,6 +321,21 @@ check('what somebody else breaks is mended', async () => {
   await eventually('web-01 is back on the wire', () => attacker.reaches(web, 80), 60000);
   await eventually('the gateway is found again', () => attacker.reaches(gateway, 23), 60000);
   await agree('dmz', dmz.subnet);
+});
+
+check('where the names of the namespaces are taken away, all of it is made again', async () => {
+  const dmz = await lan('dmz');
+  const web = await address('web-01', 'dmz');
+  execFileSync('umount', ['-l', fabric.dir]);
+  rmSync(fabric.dir, { recursive: true, force: true });
+  // Any op is followed by a pass.
+  await mutate('update_decky', { decky: 'web-01', x: 7 });
+  await eventually('there is a fabric again', () => fabric.bridge(dmz.id), 60000);
+  attacker.leave();
+  attacker = await fabric.attacker(dmz.id, `${within(dmz.subnet, 200)}/24`);
+  await eventually('web-01 is back on the wire', () => attacker.reaches(web, 80), 60000);
+  await agree('dmz', dmz.subnet);
+  await eventually('the topology is active', async () => (await detail()).topology.status === 'active', 60000);
 });
 
 /** Namespaces, interfaces and their addresses are those of the rows; every endpoint in the DMZ answers. */
