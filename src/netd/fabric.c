@@ -191,7 +191,7 @@ decky_del(struct fabric *f, const struct netd_thing *t)
 	table_remove(&f->table, table_decky(&f->table, &t->decky));
 	space_name(&t->topology, &t->decky, name);
 	space_drop(&f->space, name);
-	return 1;
+	return fabric_silence(f, &t->decky) ? 0 : 1;
 }
 
 static int
@@ -341,7 +341,7 @@ nic_del(struct fabric *f, const struct netd_thing *t)
 	if (!nic || !netd_id_eq(&nic->thing.topology, &t->topology))
 		return 0;
 	fabric_give_up(f, nic);
-	return 1;
+	return fabric_silence(f, &t->decky) ? 0 : 1;
 }
 
 /* A link that has no carrier yet loses the first packet, and whoever sent it waits a second: so an

@@ -36,9 +36,11 @@ int fabric_do(struct fabric *f, const struct netd_request *q, int *ret_fd,
 /* Whether a request that fabric_do answered with 1 is done: 1, or 0 for not yet, or a negative
  * errno. */
 int fabric_settled(struct fabric *f, const struct netd_request *q) A_NODISCARD;
-/* Take away the links that requests have given up, all at once; to be called soon after them. */
+/* Take away the links that requests have given up, all at once, which takes some 20 ms; to be
+ * called soon after them. */
 void fabric_flush(struct fabric *f);
-/* Use a quiet moment to keep namespaces in stock. True when there is nothing to do any more. */
+/* Use a quiet moment for the flush, and to keep namespaces in stock. True when there is nothing to
+ * do any more. */
 bool fabric_prepare(struct fabric *f);
 
 /*

@@ -30,6 +30,10 @@ struct fabric {
 
 /* Let a LAN's or interface's link go with the next flush, and forget the entry. */
 void fabric_give_up(struct fabric *f, struct table_entry *entry);
+/* Off the wire at once: what was given up of the decky is cut off, so that the flush may come when
+ * nobody waits for it. False when that failed or too much has been given up: then it is off the
+ * wire with the flush. */
+bool fabric_silence(struct fabric *f, const struct netd_id *decky);
 
 /* Tell the fence and the programs of an interface of the table, of its decky's other ones as well;
  * to be committed and checked. */

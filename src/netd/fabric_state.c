@@ -16,6 +16,8 @@
 #define GONE_BATCH  200
 /* Messages about ports, likewise; of each port there are three. */
 #define PORTS_BATCH 90
+/* Links that may wait, cut off, for a quiet moment. */
+#define SILENT_MAX  32
 
 static void
 give_up_link(struct fabric *f, const struct table_entry *entry)
@@ -88,6 +90,31 @@ forget_address(struct fabric *f, const struct table_entry *gone)
 
 	if (gone->kind == NETD_NIC && lan && !table_has_address(&f->table, gone->thing.ip))
 		nl_put_forget(&f->nl, lan->index, gone->thing.ip);
+}
+
+bool
+fabric_silence(struct fabric *f, const struct netd_id *decky)
+{
+	const struct table_entry *entry = NULL;
+	char port[IFNAMSIZ];
+	struct err e = {0};
+
+	if (f->gone.n > SILENT_MAX)
+		return false;
+	while ((entry = table_next_nic(&f->gone, decky, entry))) {
+		(void)snprintf(port, sizeof(port), "p%d", entry->index);
+		fence_put_silent(f->fence, port);
+	}
+	if (fence_commit(f->fence, &e) < 0) {
+		log_event(LV_WARN, "netd.fence", KV_S("why", err_text(&e)));
+		return false;
+	}
+	while ((entry = table_next_nic(&f->gone, decky, entry)))
+		forget_address(f, entry);
+	/* One that was forgotten before. */
+	if (nl_commit(&f->nl, &e) < 0)
+		log_event(LV_DEBUG, "netd.address.none", KV_S("why", err_text(&e)));
+	return true;
 }
 
 /* A link that was never made is gone already. */
@@ -400,6 +427,7 @@ fabric_hang_programs(struct fabric *f, struct err *e)
 bool
 fabric_prepare(struct fabric *f)
 {
+	fabric_flush(f);
 	return space_fill(&f->space);
 }
 

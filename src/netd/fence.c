@@ -36,12 +36,15 @@ static const char rules[] = "add table bridge decnet\n"
 			    " set ports { type ifname; }\n"
 			    " set own { type ifname . ipv4_addr; }\n"
 			    " set routers { type ifname; }\n"
+			    " set silent { type ifname; }\n"
 			    " set asked {\n"
 			    "  type ipv4_addr . ipv4_addr . inet_service . inet_service\n"
 			    "  flags dynamic,timeout; size 131072; timeout 10s\n"
 			    " }\n"
 			    " chain forward {\n"
 			    "  type filter hook forward priority -200; policy accept;\n"
+			    "  iifname @silent drop\n"
+			    "  oifname @silent drop\n"
 			    "  iifname @ports jump outgoing\n"
 			    "  oifname @ports ether type arp arp operation request drop\n"
 			    "  ip daddr @deckies ip protocol udp"
@@ -152,9 +155,16 @@ fence_put_router(struct fence *f, const char *port, bool is)
 }
 
 void
+fence_put_silent(struct fence *f, const char *port)
+{
+	put_element(f, "add", "silent", port, 0);
+}
+
+void
 fence_put_gone(struct fence *f, const char *port, uint32_t ip, bool moved)
 {
 	put_absent(f, "ports", port, ip);
+	put_absent(f, "silent", port, ip);
 	put_absent(f, "routers", port, ip);
 	put_absent(f, "own", port, ip);
 	if (!moved)

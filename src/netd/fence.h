@@ -28,6 +28,8 @@ void fence_put_rules(struct fence *f);
  * fine. `moved`: the address is another port's now. */
 void fence_put_port(struct fence *f, const char *port, uint32_t ip, bool router);
 void fence_put_router(struct fence *f, const char *port, bool is);
+/* Nothing passes the port any more, in either direction; until fence_put_gone. */
+void fence_put_silent(struct fence *f, const char *port);
 void fence_put_gone(struct fence *f, const char *port, uint32_t ip, bool moved);
 /* Whether a port's decky has that address, too: a host with several answers from any of them by the
  * shortest way. */

@@ -189,7 +189,12 @@ check('mutations change the wire', async () => {
   assert.equal(await attacker.reaches(deep, 23), true);
   await applied('detach_decky', { decky: 'late-01', lan: 'deep' });
   assert.equal(await attacker.reaches(deep, 23), false);
+  const echoes = async () => /Host is up/.test(await attacker.run('nmap', '-n', '-sn', '-PE', '--disable-arp-ping', late));
+  assert.equal(await echoes(), true);
   await applied('remove_decky', { decky: 'late-01' });
+  // Off the wire at once, also for who knows its hardware address; its link goes in a quiet moment.
+  assert.equal(await echoes(), false);
+  await eventually('its link is gone', async () => !fabric.nics().some((n) => n.ip === late));
   await agree('dmz', dmz.subnet);
   assert.equal(await attacker.reaches(late, 23), false);
 });
