@@ -7,16 +7,10 @@
  */
 #include <errno.h>
 
-#include "identity/state.h"
+#include "identity/cut.h"
 
 static const double conflict_below = .15, at_home = .5;
 enum { GROUP_MIN = 3 };
-
-struct edge {
-	uint32_t a, b; /* places in the cut, a < b */
-	uint16_t score;
-	uint16_t flags;
-};
 
 /* Places in the cut go by hash, so that edges are ordered by them. */
 struct place {
@@ -24,46 +18,8 @@ struct place {
 	uint32_t row;
 };
 
-/* How many rows of a group have a stack value. */
-struct tally {
-	uint32_t value, n, next;
-};
-
-struct group {
-	uint32_t parent, size;
-	uint32_t first[2], last[2], total[2], kinds[2]; /* tallies: TLS, SSH */
-	uint32_t decided; /* list of what was decided about its rows */
-	bool alone;
-};
-
-/* One thing that was decided about rows of a group; every row brings at most one. */
-struct word {
-	uint32_t kind, next;
-};
-
-struct bridge;
-
-struct cut {
-	struct identity_engine *e;
-	const uint32_t *rows;
-	size_t n;
-	struct group *groups;
-	struct tally *tallies;
-	struct word *words;
-	struct edge *edges, *other, *refused; /* other: room for sorting */
-	size_t nedges, nrefused;
-	struct bridge *bridges;
-};
-
-/* Two groups and what was refused between them. */
-struct bridge {
-	uint32_t lo, hi; /* roots, by id */
-	const struct edge *edge;
-	uint32_t on_lo, on_hi; /* its ends */
-};
-
-static uint32_t
-find(struct cut *c, uint32_t x)
+uint32_t
+cut_find(struct cut *c, uint32_t x)
 {
 	while (c->groups[x].parent != x) {
 		c->groups[x].parent = c->groups[c->groups[x].parent].parent;
@@ -78,8 +34,8 @@ row_at(const struct cut *c, uint32_t x)
 	return &c->e->rows[c->rows[x]];
 }
 
-static bool
-id_less(const struct cut *c, uint32_t x, uint32_t y)
+bool
+cut_id_less(const struct cut *c, uint32_t x, uint32_t y)
 {
 	return memcmp(c->e->rest[c->rows[x]].id, c->e->rest[c->rows[y]].id, IDENTITY_ID_BYTES) < 0;
 }
@@ -127,11 +83,11 @@ conflict(const struct cut *c, const struct group *x, const struct group *y)
 	return comparable && best < conflict_below;
 }
 
-static bool
-apart(const struct cut *c, const struct group *x, const struct group *y)
+bool
+cut_apart(const struct cut *c, uint32_t x, uint32_t y)
 {
-	for (uint32_t i = x->decided; i != NONE; i = c->words[i].next)
-		for (uint32_t k = y->decided; k != NONE; k = c->words[k].next)
+	for (uint32_t i = c->groups[x].decided; i != NONE; i = c->words[i].next)
+		for (uint32_t k = c->groups[y].decided; k != NONE; k = c->words[k].next)
 			if (decide_apart(c->e, c->words[i].kind, c->words[k].kind))
 				return true;
 	return false;
@@ -183,9 +139,8 @@ move_tallies(struct cut *c, struct group *from, struct group *to, unsigned s)
 	to->total[s] += from->total[s];
 }
 
-/* The smaller group becomes part of the larger one; of equal ones `x` of `y`. */
-static void
-unite(struct cut *c, uint32_t x, uint32_t y)
+void
+cut_unite(struct cut *c, uint32_t x, uint32_t y)
 {
 	struct group *from, *to;
 
@@ -202,16 +157,6 @@ unite(struct cut *c, uint32_t x, uint32_t y)
 	from->parent = y;
 	to->size += from->size;
 	move_words(c, from, to);
-}
-
-static int
-by_strength(const struct edge *a, const struct edge *b)
-{
-	if (a->score != b->score)
-		return a->score < b->score ? 1 : -1;
-	if (a->a != b->a)
-		return a->a < b->a ? -1 : 1;
-	return a->b < b->b ? -1 : a->b > b->b;
 }
 
 static int
@@ -357,99 +302,17 @@ agglomerate(struct cut *c)
 {
 	for (size_t i = 0; i < c->nedges; i++) {
 		const struct edge *g = &c->edges[i];
-		uint32_t x = find(c, g->a), y = find(c, g->b);
+		uint32_t x = cut_find(c, g->a), y = cut_find(c, g->b);
 		const struct group *p = &c->groups[x], *q = &c->groups[y];
 
-		if (x == y || apart(c, p, q))
+		if (x == y || cut_apart(c, x, y))
 			continue;
 		if ((p->size < q->size ? p->size : q->size) >= GROUP_MIN && conflict(c, p, q) &&
 		    !(g->flags & HALF_MUST))
 			c->refused[c->nrefused++] = *g;
 		else
-			unite(c, x, y);
+			cut_unite(c, x, y);
 	}
-}
-
-/* -- a change of every tool at once -- */
-
-static int
-by_groups(const void *x, const void *y, void *user)
-{
-	const struct cut *sorting = user;
-	const struct bridge *a = x, *b = y;
-
-	if (a->lo != b->lo)
-		return id_less(sorting, a->lo, b->lo) ? -1 : 1;
-	if (a->hi != b->hi)
-		return id_less(sorting, a->hi, b->hi) ? -1 : 1;
-	return by_strength(a->edge, b->edge);
-}
-
-static size_t
-find_bridges(struct cut *c)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < c->nrefused; i++) {
-		const struct edge *g = &c->refused[i];
-		uint32_t x = find(c, g->a), y = find(c, g->b);
-
-		if (x == y || !(g->flags & HALF_HANDS) || apart(c, &c->groups[x], &c->groups[y]))
-			continue;
-		c->bridges[n++] = id_less(c, x, y) ? (struct bridge){x, y, g, g->a, g->b}
-						   : (struct bridge){y, x, g, g->b, g->a};
-	}
-	qsort_r(c->bridges, n, sizeof(*c->bridges), by_groups, c);
-	return n;
-}
-
-/* The best pair of groups that may join after all: its first bridge, or NULL. */
-static const struct bridge *
-best_bridge(struct cut *c, size_t n)
-{
-	const struct bridge *best = NULL;
-	uint64_t best_sum = 0;
-	uint32_t best_low = 0;
-
-	for (size_t i = 0, end; i < n; i = end) {
-		const struct bridge *v = c->bridges;
-		bool several_lo = false, several_hi = false;
-		uint64_t sum = 0;
-		uint32_t low = v[i].on_lo;
-
-		for (end = i; end < n && v[end].lo == v[i].lo && v[end].hi == v[i].hi; end++) {
-			sum += v[end].edge->score;
-			several_lo |= v[end].on_lo != v[i].on_lo;
-			several_hi |= v[end].on_hi != v[i].on_hi;
-			if (id_less(c, v[end].on_lo, low))
-				low = v[end].on_lo;
-			if (id_less(c, v[end].on_hi, low))
-				low = v[end].on_hi;
-		}
-		if (!several_lo || !several_hi)
-			continue;
-		if (!best || sum > best_sum || (sum == best_sum && id_less(c, low, best_low))) {
-			best = &v[i];
-			best_sum = sum;
-			best_low = low;
-		}
-	}
-	return best;
-}
-
-static int
-join_hands(struct cut *c)
-{
-	const struct bridge *b;
-
-	if (c->nrefused == 0)
-		return 0;
-	c->bridges = malloc(c->nrefused * sizeof(*c->bridges));
-	if (!c->bridges)
-		return -ENOMEM;
-	while ((b = best_bridge(c, find_bridges(c))))
-		unite(c, b->lo, b->hi);
-	return 0;
 }
 
 /* -- who belongs to neither -- */
@@ -467,7 +330,7 @@ static void
 judge(struct cut *c, uint32_t o, uint32_t p)
 {
 	const struct row *r = row_at(c, o);
-	const struct group *x = &c->groups[find(c, o)], *y = &c->groups[find(c, p)];
+	const struct group *x = &c->groups[cut_find(c, o)], *y = &c->groups[cut_find(c, p)];
 	bool alone = r->n[TLS] == 0 && r->n[SSH] == 0;
 
 	if (x == y)
@@ -492,7 +355,7 @@ number_parts(struct cut *c)
 	for (size_t i = 0; i < c->n; i++)
 		names[i] = NONE;
 	for (size_t i = 0; i < c->n; i++) {
-		uint32_t root = find(c, (uint32_t)i);
+		uint32_t root = cut_find(c, (uint32_t)i);
 		struct row *r = &e->rows[c->rows[i]];
 
 		if (c->groups[i].alone) {
@@ -521,7 +384,7 @@ cut_component(struct identity_engine *e, uint32_t comp, uint32_t *ret_n)
 		r = prepare(&c);
 	if (r == 0) {
 		agglomerate(&c);
-		r = join_hands(&c);
+		r = hands_join(&c);
 	}
 	if (r == 0) {
 		for (size_t i = 0; i < c.nrefused; i++) {
@@ -536,6 +399,5 @@ cut_component(struct identity_engine *e, uint32_t comp, uint32_t *ret_n)
 	free(c.edges);
 	free(c.other);
 	free(c.refused);
-	free(c.bridges);
 	return r;
 }

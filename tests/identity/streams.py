@@ -8,7 +8,7 @@ import hashlib
 import random
 import uuid
 
-KINDS = ("crowd", "swarm", "travellers", "lists", "partners", "one_tool", "kits", "new_tools", "patient", "liars", "mixture")
+KINDS = ("crowd", "swarm", "travellers", "lists", "partners", "one_tool", "kits", "new_tools", "toolbox", "patient", "liars", "mixture")
 BANNERS = ["SSH-2.0-" + x for x in ("Go", "libssh2_1.9", "paramiko_3.1", "OpenSSH_9.0", "PuTTY", "JSCH", "AsyncSSH", "ZGrab")]
 COMMON = [(u, p) for u in ("root", "admin", "pi", "user") for p in ("root", "admin", "1234", "", "toor", "pass", "qwerty")]
 EVERYBODYS = ["uname -a", "id", "whoami", "cat /proc/cpuinfo", "ls -la", "free -m", "nproc", "history -c"]
@@ -153,6 +153,17 @@ class Maker:
             if self.often(.6):
                 seen.update(cmds=self.script(name), kd=self.typing(name))
             self.add(**seen)
+
+    def toolbox(self):
+        """Many jobs, each begun with the same tools and ended with its own: groups around one."""
+        name = self.crew()
+        for job in range(self.dice.randint(4, 12)):
+            job = f"{name}-{job}"
+            for _ in range(self.dice.randint(6, 20)):
+                tools = name if self.often(.5) else job
+                seen = dict(self.own_tls(tools), **self.own_ssh(tools)) if self.often(.95) else {}
+                self.add(**seen, creds=self.words(job), cmds=self.script(job), kd=self.typing(name),
+                         c2=[f"{tag('c2', name)[:8]}.example:443"], payloads=[tag("load", job)])
 
     def patient(self):
         name = self.crew()
