@@ -189,7 +189,7 @@ h_topology_generate(struct api_ctx *cx, const struct api_req *req, struct api_re
 		{.name = "mode", .kind = API_STR, .words = modes},
 		{.name = "name", .kind = API_STR, .required = true, .min = 1, .max = 64},
 		{.name = "randomize_services", .kind = API_BOOL},
-		{.name = "seed", .kind = API_INT, .nullable = true, .min = 0, .max = 9e18},
+		{.name = "seed", .kind = API_INT, .nullable = true, .min = 0, .max = 0x1p63},
 		{.name = "services_explicit", .kind = API_STR_LIST, .nullable = true},
 		{.name = "target_host", .kind = API_STR, .nullable = true, .min = 1, .max = 64},
 	};

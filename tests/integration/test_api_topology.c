@@ -367,6 +367,10 @@ creates_and_lists(void **state)
 	assert_string_equal(json_get_text(w->res.body, "subnet"), "10.9.0.0/24");
 	check(w, __LINE__, call_query(w, h_catalog_next_subnet, "", NULL, "base=10.9.0.0/25", NULL),
 	      422, NULL);
+	/* Any number that is none below zero seeds the generator. */
+	CALL(h_topology_generate, "",
+	     "{\"name\":\"three\",\"depth\":1,\"branching_factor\":1,\"seed\":9223372036854775807}",
+	     201, NULL);
 	CALL(h_catalog_schema, "nope", NULL, 404, "Unknown service: 'nope'");
 	CALL(h_topology_get, "nope", NULL, 404, "Topology not found");
 	CALL(h_topology_delete, w->id, NULL, 204, NULL);
