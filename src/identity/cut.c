@@ -10,7 +10,7 @@
 #include "identity/cut.h"
 
 static const double conflict_below = .15, at_home = .5;
-enum { GROUP_MIN = 3 };
+enum { GROUP_MIN = 3, COMPARED_BITS = 10 };
 
 /* Places in the cut go by hash, so that edges are ordered by them. */
 struct place {
@@ -59,7 +59,7 @@ part_of(const struct cut *c, const struct group *g, unsigned slot, uint32_t valu
 
 /* The most that the two groups overlap in a slot is too little. */
 static bool
-conflict(const struct cut *c, const struct group *x, const struct group *y)
+compare(const struct cut *c, const struct group *x, const struct group *y)
 {
 	bool comparable = false;
 	double best = 0;
@@ -81,6 +81,19 @@ conflict(const struct cut *c, const struct group *x, const struct group *y)
 		comparable = true;
 	}
 	return comparable && best < conflict_below;
+}
+
+/* Thousands of links may lie between two groups that do not grow meanwhile. */
+static bool
+conflict(const struct cut *c, uint32_t x, uint32_t y)
+{
+	const struct group *p = &c->groups[x], *q = &c->groups[y];
+	struct compared *last =
+		&c->compared[(x * 0x9E3779B1U ^ y * 0x85EBCA77U) >> (32 - COMPARED_BITS)];
+
+	if (last->x != x || last->y != y || last->size_x != p->size || last->size_y != q->size)
+		*last = (struct compared){x, y, p->size, q->size, compare(c, p, q)};
+	return last->conflict;
 }
 
 bool
@@ -271,9 +284,13 @@ start_group(struct cut *c, uint32_t x)
 	for (unsigned s = 0; s < 2; s++) {
 		if (r->n[s] == 0)
 			continue;
+		g->total[s] = 1;
+		/* What nobody else has, no other group can have. */
+		if (c->e->values[row_values(r, s)[0]].n < 2)
+			continue;
 		c->tallies[2 * (size_t)x + s] = (struct tally){row_values(r, s)[0], 1, NONE};
 		g->first[s] = g->last[s] = 2 * x + s;
-		g->total[s] = g->kinds[s] = 1;
+		g->kinds[s] = 1;
 	}
 }
 
@@ -287,10 +304,12 @@ prepare(struct cut *c)
 	c->groups = malloc(c->n * sizeof(*c->groups));
 	c->tallies = malloc(2 * c->n * sizeof(*c->tallies));
 	c->words = malloc(c->n * sizeof(*c->words));
+	c->compared = calloc((size_t)1 << COMPARED_BITS, sizeof(*c->compared));
 	c->edges = malloc((halves / 2 + 1) * sizeof(*c->edges));
 	c->other = malloc((halves / 2 + 1) * sizeof(*c->other));
 	c->refused = malloc((halves / 2 + 1) * sizeof(*c->refused));
-	if (!c->groups || !c->tallies || !c->words || !c->edges || !c->other || !c->refused)
+	if (!c->groups || !c->tallies || !c->words || !c->compared || !c->edges || !c->other ||
+	    !c->refused)
 		return -ENOMEM;
 	for (size_t i = 0; i < c->n; i++)
 		start_group(c, (uint32_t)i);
@@ -307,7 +326,7 @@ agglomerate(struct cut *c)
 
 		if (x == y || cut_apart(c, x, y))
 			continue;
-		if ((p->size < q->size ? p->size : q->size) >= GROUP_MIN && conflict(c, p, q) &&
+		if ((p->size < q->size ? p->size : q->size) >= GROUP_MIN && conflict(c, x, y) &&
 		    !(g->flags & HALF_MUST))
 			c->refused[c->nrefused++] = *g;
 		else
@@ -396,6 +415,7 @@ cut_component(struct identity_engine *e, uint32_t comp, uint32_t *ret_n)
 	free(c.groups);
 	free(c.tallies);
 	free(c.words);
+	free(c.compared);
 	free(c.edges);
 	free(c.other);
 	free(c.refused);

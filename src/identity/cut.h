@@ -29,6 +29,12 @@ struct word {
 	uint32_t kind, next;
 };
 
+/* Two groups as they were when they were compared: one of a name and a size is always the same. */
+struct compared {
+	uint32_t x, y, size_x, size_y;
+	bool conflict;
+};
+
 struct cut {
 	struct identity_engine *e;
 	const uint32_t *rows;
@@ -36,6 +42,7 @@ struct cut {
 	struct group *groups;
 	struct tally *tallies;
 	struct word *words;
+	struct compared *compared;
 	struct edge *edges, *other, *refused; /* other: room for sorting */
 	size_t nedges, nrefused;
 };
