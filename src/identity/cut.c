@@ -10,7 +10,7 @@
 #include "identity/cut.h"
 
 static const double conflict_below = .15, at_home = .5;
-enum { GROUP_MIN = 3, COMPARED_BITS = 10 };
+enum { GROUP_MIN = 3, COMPARED_BITS = 10, LIST_MAX = 8, INDEX_MIN = 1024 };
 
 /* Places in the cut go by hash, so that edges are ordered by them. */
 struct place {
@@ -40,13 +40,85 @@ cut_id_less(const struct cut *c, uint32_t x, uint32_t y)
 	return memcmp(c->e->rest[c->rows[x]].id, c->e->rest[c->rows[y]].id, IDENTITY_ID_BYTES) < 0;
 }
 
+/* -- tallies by their value, where a group has many -- */
+
+static struct spot *
+spot_of(const struct cut *c, uint32_t group, uint32_t value)
+{
+	size_t i = (group * 0x9E3779B97F4A7C15U ^ value * 0xC2B2AE3D27D4EB4FU) >> 20 & c->mask;
+
+	while (c->index[i].tally &&
+	       (c->index[i].group != group || c->tallies[c->index[i].tally - 1].value != value))
+		i = (i + 1) & c->mask;
+	return &c->index[i];
+}
+
+static void
+index_list(struct cut *c, uint32_t group, unsigned slot)
+{
+	for (uint32_t t = c->groups[group].first[slot]; t != NONE; t = c->tallies[t].next) {
+		*spot_of(c, group, c->tallies[t].value) = (struct spot){group, t + 1};
+		c->used++;
+	}
+}
+
+/* Room for so many more; what groups had before they became part of another one goes. Without
+ * memory there is no index, and lists are gone through. */
+static void
+make_room(struct cut *c, size_t more)
+{
+	size_t size = INDEX_MIN, live = more;
+
+	if (c->index && 2 * (c->used + more) <= c->mask)
+		return;
+	for (size_t i = 0; i < c->n; i++)
+		for (unsigned s = 0; s < 2; s++)
+			if (c->groups[i].parent == i && c->groups[i].indexed[s])
+				live += c->groups[i].kinds[s];
+	while (size < 4 * live)
+		size *= 2;
+	free(c->index);
+	c->index = calloc(size, sizeof(*c->index));
+	c->mask = size - 1;
+	c->used = 0;
+	for (size_t i = 0; c->index && i < c->n; i++)
+		for (unsigned s = 0; s < 2; s++)
+			if (c->groups[i].parent == i && c->groups[i].indexed[s])
+				index_list(c, (uint32_t)i, s);
+}
+
 static uint32_t
 tally_of(const struct cut *c, const struct group *g, unsigned slot, uint32_t value)
 {
+	if (c->index && g->indexed[slot]) {
+		uint32_t tally = spot_of(c, (uint32_t)(g - c->groups), value)->tally;
+
+		return tally ? tally - 1 : NONE;
+	}
 	for (uint32_t t = g->first[slot]; t != NONE; t = c->tallies[t].next)
 		if (c->tallies[t].value == value)
 			return t;
 	return NONE;
+}
+
+/* The tally is the last one of the group's list now. */
+static void
+index_last(struct cut *c, struct group *g, unsigned slot)
+{
+	uint32_t group = (uint32_t)(g - c->groups), t = g->last[slot];
+
+	if (g->kinds[slot] <= LIST_MAX)
+		return;
+	make_room(c, g->kinds[slot]);
+	if (!c->index)
+		return;
+	if (g->indexed[slot]) {
+		*spot_of(c, group, c->tallies[t].value) = (struct spot){group, t + 1};
+		c->used++;
+		return;
+	}
+	g->indexed[slot] = true;
+	index_list(c, group, slot);
 }
 
 static double
@@ -148,6 +220,7 @@ move_tallies(struct cut *c, struct group *from, struct group *to, unsigned s)
 			c->tallies[to->last[s]].next = t;
 		to->last[s] = t;
 		to->kinds[s]++;
+		index_last(c, to, s);
 	}
 	to->total[s] += from->total[s];
 }
@@ -415,6 +488,7 @@ cut_component(struct identity_engine *e, uint32_t comp, uint32_t *ret_n)
 	free(c.groups);
 	free(c.tallies);
 	free(c.words);
+	free(c.index);
 	free(c.compared);
 	free(c.edges);
 	free(c.other);

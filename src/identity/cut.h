@@ -21,6 +21,7 @@ struct group {
 	uint32_t parent, size;
 	uint32_t first[2], last[2], total[2], kinds[2]; /* tallies: TLS, SSH */
 	uint32_t decided; /* list of what was decided about its rows */
+	bool indexed[2];  /* its tallies are in cut.index, too, while there is one */
 	bool alone;
 };
 
@@ -35,12 +36,19 @@ struct compared {
 	bool conflict;
 };
 
+/* Where a group has its tally of a value; the group may be part of another one since. */
+struct spot {
+	uint32_t group, tally; /* tally + 1; 0: free */
+};
+
 struct cut {
 	struct identity_engine *e;
 	const uint32_t *rows;
 	size_t n;
 	struct group *groups;
 	struct tally *tallies;
+	struct spot *index; /* for lists that are long; NULL: none */
+	size_t mask, used;
 	struct word *words;
 	struct compared *compared;
 	struct edge *edges, *other, *refused; /* other: room for sorting */

@@ -8,7 +8,8 @@ import hashlib
 import random
 import uuid
 
-KINDS = ("crowd", "swarm", "travellers", "lists", "partners", "one_tool", "kits", "new_tools", "toolbox", "patient", "liars", "mixture")
+KINDS = ("crowd", "swarm", "travellers", "lists", "partners", "one_tool", "kits", "new_tools", "toolbox",
+         "chameleon", "patient", "liars", "mixture")
 BANNERS = ["SSH-2.0-" + x for x in ("Go", "libssh2_1.9", "paramiko_3.1", "OpenSSH_9.0", "PuTTY", "JSCH", "AsyncSSH", "ZGrab")]
 COMMON = [(u, p) for u in ("root", "admin", "pi", "user") for p in ("root", "admin", "1234", "", "toor", "pass", "qwerty")]
 EVERYBODYS = ["uname -a", "id", "whoami", "cat /proc/cpuinfo", "ls -la", "free -m", "nproc", "history -c"]
@@ -164,6 +165,16 @@ class Maker:
                 seen = dict(self.own_tls(tools), **self.own_ssh(tools)) if self.often(.95) else {}
                 self.add(**seen, creds=self.words(job), cmds=self.script(job), kd=self.typing(name),
                          c2=[f"{tag('c2', name)[:8]}.example:443"], payloads=[tag("load", job)])
+
+    def chameleon(self):
+        """Two SSH stacks, and one of many TLS ones each time."""
+        name = self.crew()
+        for _ in range(self.dice.randint(100, 200)):
+            seen = self.own_ssh(name + self.dice.choice("ab"))
+            if self.often(.6):
+                seen.update(self.own_tls(f"{name}-{self.dice.randrange(40)}"))
+            self.add(**seen, creds=self.words(name), cmds=self.script(name), kd=self.typing(name),
+                     c2=[f"{tag('c2', name)[:8]}.example:443"], payloads=[tag("load", name)])
 
     def patient(self):
         name = self.crew()
