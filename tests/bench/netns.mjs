@@ -30,6 +30,7 @@ for (const n of (process.env.DECKIES ?? '100,1000,3000').split(',')) {
   row('until the first connection', two(r.add), '', 'p99 ≤ 12 from the stock', r.add.p99 <= 12000);
   row('a service more, until the first connection', two(r.service), '', 'p99 ≤ 5', r.service.p99 <= 5000);
   row('a decky less, until it is off the wire', two(r.remove));
+  row('all that there is, told as for a pass of the reconcile, ms p50 / p99', two(r.list));
   row('killed and started again, until it has told all, ms', r.restart_ms.toFixed(0), '', '≤ 2000', r.restart_ms <= 2000);
   row('accepted connections/s by one process for all', thousands(r.accept_per_s), `${r.wrong} of ${r.accepted} wrong`, '≥ 15 k', r.accept_per_s >= 15000 && r.wrong === 0);
   row('all removed, s', r.teardown_s.toFixed(2), r.floor.teardown_s.toFixed(2));

@@ -27,6 +27,7 @@
 #define ACCEPT_S    3
 #define SOCKETS	    3
 #define CHANGES	    200
+#define LISTS	    50
 #define WINDOW	    256 /* requests under way */
 #define BITS	    20
 
@@ -324,6 +325,24 @@ changes(unsigned n, unsigned lans)
 	bench_hist_print(stdout, "remove", &removed);
 }
 
+/* What a pass of the reconcile asks. */
+static void
+lists(void)
+{
+	const struct netd_thing none = {0};
+	struct bench_hist told = {0};
+
+	for (unsigned i = 0; i < LISTS; i++) {
+		uint64_t start = bench_now_ns();
+
+		ask(NETD_OP_LIST, &none);
+		wait_all();
+		bench_hist_add(&told, bench_now_ns() - start);
+	}
+	bench_hist_print(stdout, "list", &told);
+	(void)printf(",");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -370,6 +389,7 @@ main(int argc, char **argv)
 		     (before.available - after.available) / n, (after.slab - before.slab) / n,
 		     (after.percpu - before.percpu) / n, (after.netd - before.netd) / n);
 	accept_all(n, lans);
+	lists();
 	changes(n, lans);
 	(void)printf(",\"restart_ms\":%.1f", restart_netd(argv[1], &pids));
 	start = bench_now_ns();
