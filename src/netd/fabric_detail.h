@@ -50,7 +50,7 @@ bool fabric_bridges_are_told(struct fabric *f);
 /* What the bridges know of their ports, and the fence, anew from the table. 0 or a negative errno.
  */
 int fabric_tell(struct fabric *f, struct err *e) A_NODISCARD;
-/* Programs at the links that have none. 0 or a negative errno. */
+/* Programs at the links that lack one. 0 or a negative errno. */
 int fabric_hang_programs(struct fabric *f, struct err *e) A_NODISCARD;
 
 #endif

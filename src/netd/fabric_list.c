@@ -15,18 +15,20 @@
 
 /* Names of one piece. */
 #define PIECE_NAMES 64
+/* Links of one piece whose programs are asked for. */
+#define PIECE_LINKS 32
 /* Links that were not as expected when they were told: changed meanwhile, or by somebody else. With
  * more of them reading all is cheaper than asking for each. */
 #define DOUBTS_MAX  128
 
-enum phase { PHASE_NAMES, PHASE_LINKS, PHASE_HOOKS, PHASE_END };
+enum phase { PHASE_NAMES, PHASE_LINKS, PHASE_PROGRAMS, PHASE_END };
 
 struct fabric_check {
 	enum phase phase;
-	size_t at;	 /* in the table, of the names */
+	size_t at;	 /* in the table, of the names or of the links' programs */
 	bool differs;	 /* something is not as the table has it */
 	uint8_t *linked; /* a bit for each link that is as it should be */
-	uint8_t *hooked; /* a bit for each link that has hooks */
+	bool bare;	 /* a link lacks a program */
 	int end;	 /* links from this one on came later */
 	int doubts[DOUBTS_MAX];
 	size_t ndoubts;
@@ -83,14 +85,6 @@ on_link(void *user, const struct nl_link *link)
 }
 
 static void
-on_hook(void *user, int index)
-{
-	struct fabric_check *c = user;
-
-	set_bit(c->hooked, c->end, index);
-}
-
-static void
 check_names(struct fabric_check *c)
 {
 	const struct table *t = &c->f->table;
@@ -106,6 +100,25 @@ check_names(struct fabric_check *c)
 		c->differs |= !space_there(&c->f->space, name);
 		n++;
 	}
+}
+
+/* 0 or a negative errno. */
+static int
+check_programs(struct fabric_check *c)
+{
+	const struct table *t = &c->f->table;
+	struct nl_hooked links[PIECE_LINKS];
+	size_t n = 0;
+	int r;
+
+	/* One that moves in the table meanwhile is asked for the next time. */
+	for (; n < PIECE_LINKS && c->at < t->n; c->at++)
+		if (t->v[c->at].kind == NETD_NIC && t->v[c->at].index < c->end)
+			links[n++].index = t->v[c->at].index;
+	r = nl_find_bare(&c->nl, links, n, NULL);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		c->bare |= links[i].bare;
+	return r;
 }
 
 /* -- at the end, with nothing in between -- */
@@ -163,18 +176,6 @@ settle_doubts(struct fabric_check *c)
 	return space_count(&c->f->space) == (int)deckies;
 }
 
-static bool
-hooks_are_there(const struct fabric_check *c)
-{
-	const struct table *t = &c->f->table;
-
-	for (size_t i = 0; c->f->look.on && i < t->n; i++)
-		if (t->v[i].kind == NETD_NIC && t->v[i].index < c->end &&
-		    !has_bit(c->hooked, t->v[i].index))
-			return false;
-	return true;
-}
-
 static void
 check_free(struct fabric_check *c)
 {
@@ -182,7 +183,6 @@ check_free(struct fabric_check *c)
 		return;
 	nl_close(&c->nl);
 	free(c->linked);
-	free(c->hooked);
 	free(c);
 }
 
@@ -207,12 +207,12 @@ static int
 end_list(struct fabric *f, fabric_list_fn *fn, void *user, struct err *e)
 {
 	struct fabric_check *c = TAKE(f->check);
-	bool same, hooked;
+	bool same, bare;
 	int r = 0;
 
 	fabric_flush(f);
 	same = !c->differs && !f->doubtful && settle_doubts(c);
-	hooked = hooks_are_there(c);
+	bare = c->bare;
 	check_free(c);
 	if (!same) {
 		log_plain(LV_INFO, "netd.differs");
@@ -221,7 +221,7 @@ end_list(struct fabric *f, fabric_list_fn *fn, void *user, struct err *e)
 		r = fabric_tell(f, e);
 	if (r == 0)
 		f->doubtful = false;
-	if (r == 0 && (!same || !hooked))
+	if (r == 0 && (!same || bare))
 		r = fabric_hang_programs(f, e);
 	for (size_t i = 0; r == 0 && i < f->table.n; i++) {
 		struct table_entry *entry = &f->table.v[i];
@@ -247,8 +247,7 @@ fabric_list_begin(struct fabric *f, struct err *e)
 	c->nl.fd = -1;
 	c->end = f->next_index;
 	c->linked = calloc(bytes, 1);
-	c->hooked = calloc(bytes, 1);
-	r = c->linked && c->hooked ? nl_open(&c->nl, e) : err_set(e, -ENOMEM, "out of memory");
+	r = c->linked ? nl_open(&c->nl, e) : err_set(e, -ENOMEM, "out of memory");
 	if (r < 0) {
 		check_free(c);
 		return r;
@@ -275,12 +274,12 @@ next_piece(struct fabric_check *c)
 		r = nl_links_more(&c->nl, on_link, c);
 		if (r != 0)
 			return r;
-		c->phase = c->f->look.on ? PHASE_HOOKS : PHASE_END;
-		r = c->f->look.on ? nl_hooked_begin(&c->nl) : 0;
-		return r < 0 ? r : 1;
-	case PHASE_HOOKS:
-		r = nl_hooked_more(&c->nl, on_hook, c);
-		if (r == 0)
+		c->phase = c->f->look.on ? PHASE_PROGRAMS : PHASE_END;
+		c->at = 0;
+		return 1;
+	case PHASE_PROGRAMS:
+		r = check_programs(c);
+		if (c->at >= c->f->table.n)
 			c->phase = PHASE_END;
 		return r < 0 ? r : 1;
 	case PHASE_END: break;

@@ -329,39 +329,29 @@ fabric_tell(struct fabric *f, struct err *e)
 	return rebuild_fence(f, e);
 }
 
-struct hooks {
-	uint8_t *seen; /* a bit for each link */
-	int end;
-};
-
-static void
-on_hook(void *user, int index)
-{
-	struct hooks *hooks = user;
-
-	if (index > 0 && index < hooks->end)
-		hooks->seen[index / 8] |= (uint8_t)(1u << index % 8);
-}
-
-/* Programs at the links that have none, or, with `all`, this version's at every one. */
+/* Programs at the links that lack one, or, with `all`, this version's at every one. */
 static int
 hang_programs(struct fabric *f, bool all, struct err *e)
 {
-	struct hooks hooks = {.end = f->next_index};
+	struct nl_hooked *links = NULL;
+	size_t n = 0, at = 0;
 	int r;
 
 	if (!f->look.on)
 		return 0;
 	r = look_check(&f->look, e);
-	hooks.seen = calloc((size_t)hooks.end / 8 + 1, 1);
-	if (!hooks.seen)
+	links = calloc(f->table.n + 1, sizeof(*links));
+	if (!links)
 		return err_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < f->table.n; i++)
+		if (f->table.v[i].kind == NETD_NIC)
+			links[n++] = (struct nl_hooked){f->table.v[i].index, true};
 	if (r == 0 && !all)
-		r = nl_hooked(&f->nl, on_hook, &hooks, e);
+		r = nl_find_bare(&f->nl, links, n, e);
 	for (size_t i = 0; r == 0 && i < f->table.n; i++) {
 		const struct table_entry *nic = &f->table.v[i];
 
-		if (nic->kind != NETD_NIC || hooks.seen[nic->index / 8] & 1u << nic->index % 8)
+		if (nic->kind != NETD_NIC || !links[at++].bare)
 			continue;
 		look_put_programs(&f->look, &f->nl, nic->index,
 				  (enum netd_persona)nic->thing.persona);
@@ -369,7 +359,7 @@ hang_programs(struct fabric *f, bool all, struct err *e)
 		if (r == 0 && !all)
 			log_event(LV_WARN, "netd.look.mended", KV_I("link", nic->index));
 	}
-	free(hooks.seen);
+	free(links);
 	return r;
 }
 

@@ -467,8 +467,21 @@ nl_put_announce(struct nl *s, int index, const uint8_t mac[6])
 #define FILTER_PRIORITY 1
 #define FILTER_HANDLE	1
 
+struct tcmsg
+nl_program_place(int index, enum nl_hook hook)
+{
+	return (struct tcmsg){
+		.tcm_family = AF_UNSPEC,
+		.tcm_ifindex = index,
+		.tcm_parent = TC_H_MAKE(TC_H_CLSACT,
+					hook == NL_HOOK_IN ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS),
+		.tcm_handle = FILTER_HANDLE,
+		.tcm_info = TC_H_MAKE(FILTER_PRIORITY << 16, htons(ETH_P_IP)),
+	};
+}
+
 static struct nlmsghdr *
-begin_traffic(struct nl *s, uint16_t type, int index, struct tcmsg traffic)
+begin_traffic(struct nl *s, uint16_t type, struct tcmsg traffic)
 {
 	struct nlmsghdr *h = begin(s, type, NLM_F_CREATE);
 	struct tcmsg *m;
@@ -477,16 +490,17 @@ begin_traffic(struct nl *s, uint16_t type, int index, struct tcmsg traffic)
 		return NULL;
 	m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
 	*m = traffic;
-	m->tcm_family = AF_UNSPEC;
-	m->tcm_ifindex = index;
 	return h;
 }
 
 void
 nl_put_hooks(struct nl *s, int index)
 {
-	struct tcmsg traffic = {.tcm_parent = TC_H_CLSACT, .tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0)};
-	struct nlmsghdr *h = begin_traffic(s, RTM_NEWQDISC, index, traffic);
+	struct tcmsg traffic = {.tcm_family = AF_UNSPEC,
+				.tcm_ifindex = index,
+				.tcm_parent = TC_H_CLSACT,
+				.tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0)};
+	struct nlmsghdr *h = begin_traffic(s, RTM_NEWQDISC, traffic);
 
 	if (!h)
 		return;
@@ -497,13 +511,7 @@ nl_put_hooks(struct nl *s, int index)
 void
 nl_put_program(struct nl *s, int index, enum nl_hook hook, int program_fd, const char *name)
 {
-	struct tcmsg traffic = {
-		.tcm_parent = TC_H_MAKE(TC_H_CLSACT,
-					hook == NL_HOOK_IN ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS),
-		.tcm_handle = FILTER_HANDLE,
-		.tcm_info = TC_H_MAKE(FILTER_PRIORITY << 16, htons(ETH_P_IP)),
-	};
-	struct nlmsghdr *h = begin_traffic(s, RTM_NEWTFILTER, index, traffic);
+	struct nlmsghdr *h = begin_traffic(s, RTM_NEWTFILTER, nl_program_place(index, hook));
 	struct nlattr *options;
 
 	if (!h)

@@ -98,18 +98,21 @@ void nl_put_route(struct nl *s, uint32_t ip, unsigned bits, uint32_t via);
 
 /* Every link of the namespace, without its counters. 0 or a negative errno. */
 int nl_links(struct nl *s, nl_link_fn *fn, void *user, struct err *e) A_NODISCARD;
-/* Every link of the namespace that has hooks. 0 or a negative errno. */
-typedef void nl_index_fn(void *user, int index);
-int nl_hooked(struct nl *s, nl_index_fn *fn, void *user, struct err *e) A_NODISCARD;
+/* A link, and what nl_find_bare finds: whether it lacks one of our programs, or the place for it.
+ */
+struct nl_hooked {
+	int index;
+	bool bare;
+};
+/* A link that is not there (any more) is not bare. 0 or a negative errno. */
+int nl_find_bare(struct nl *s, struct nl_hooked *links, size_t n, struct err *e) A_NODISCARD;
 /*
- * Both a piece at a time, for a socket that does nothing else meanwhile: begin, then more until it
- * says 0. A piece is some 30 links. What changes between two pieces may be missing, be told as it
- * was, or twice: nl_link tells how it is. 1: there is more; 0; a negative errno.
+ * The links a piece at a time, for a socket that does nothing else meanwhile: begin, then more
+ * until it says 0. A piece is some 30 links. What changes between two pieces may be missing, be
+ * told as it was, or twice: nl_link tells how it is. 1: there is more; 0; a negative errno.
  */
 int nl_links_begin(struct nl *s) A_NODISCARD;
 int nl_links_more(struct nl *s, nl_link_fn *fn, void *user) A_NODISCARD;
-int nl_hooked_begin(struct nl *s) A_NODISCARD;
-int nl_hooked_more(struct nl *s, nl_index_fn *fn, void *user) A_NODISCARD;
 /* One link. 0, or a negative errno (-ENODEV: there is none). */
 int nl_link(struct nl *s, int index, nl_link_fn *fn, void *user) A_NODISCARD;
 /* How many addresses nl_put_port has told the bridges of the namespace, or a negative errno. */

@@ -5,6 +5,7 @@
 /* Between nl.c and nl_read.c only. */
 
 #include <libmnl/libmnl.h>
+#include <linux/rtnetlink.h>
 
 #include "netd/nl.h"
 
@@ -23,5 +24,7 @@ typedef void nl_message_fn(void *user, const struct nlmsghdr *h);
  * meanwhile. 0 or a negative errno. */
 int nl_dump(struct nl *s, uint16_t type, uint8_t family, nl_message_fn *fn, void *user,
 	    bool *ret_again) A_NODISCARD;
+/* Where our program hangs. */
+struct tcmsg nl_program_place(int index, enum nl_hook hook);
 
 #endif

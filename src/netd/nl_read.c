@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/neighbour.h>
-#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -40,9 +39,8 @@ ask_all(struct nl *s, uint16_t type, uint8_t family)
 	h->nlmsg_type = type;
 	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	h->nlmsg_seq = s->seq++;
-	m = mnl_nlmsg_put_extra_header(h, type == RTM_GETQDISC	 ? sizeof(struct tcmsg)
-					  : type == RTM_GETNEIGH ? sizeof(struct ndmsg)
-								 : sizeof(struct ifinfomsg));
+	m = mnl_nlmsg_put_extra_header(h, type == RTM_GETNEIGH ? sizeof(struct ndmsg)
+							       : sizeof(struct ifinfomsg));
 	m->ifi_family = family;
 	/* The counters of a link are longer than all that is of interest. */
 	if (type == RTM_GETLINK)
@@ -150,47 +148,79 @@ nl_links_more(struct nl *s, nl_link_fn *fn, void *user)
 	return read_some(s, on_link, &walk, &again);
 }
 
-struct hook_walk {
-	nl_index_fn *fn;
-	void *user;
-};
+/* -- programs -- */
 
-static void
-on_qdisc(void *user, const struct nlmsghdr *h)
+/* Each is asked for by its place: a dump would tell those of one link only. As many at a time as
+ * the socket holds the answers of. */
+#define ASK_LINKS 16
+#define HOOKS	  2
+
+/* Marks links of a batch; how many of its questions, counted from `first`, the bytes answer. */
+static unsigned
+read_programs(char *bytes, int size, uint32_t first, struct nl_hooked *links, unsigned n)
 {
-	const struct tcmsg *m = mnl_nlmsg_get_payload(h);
-	const struct hook_walk *walk = user;
+	unsigned answers = 0;
 
-	if (h->nlmsg_type == RTM_NEWQDISC && m->tcm_parent == TC_H_CLSACT)
-		walk->fn(walk->user, m->tcm_ifindex);
+	for (struct nlmsghdr *h = (struct nlmsghdr *)(void *)bytes; mnl_nlmsg_ok(h, size);
+	     h = mnl_nlmsg_next(h, &size)) {
+		const struct nlmsgerr *failed = mnl_nlmsg_get_payload(h);
+		uint32_t which = h->nlmsg_seq - first;
+
+		if (which >= n * HOOKS)
+			continue;
+		answers++;
+		/* Without the filter; without a place for filters. */
+		if (h->nlmsg_type == NLMSG_ERROR &&
+		    (failed->error == -ENOENT || failed->error == -EINVAL))
+			links[which / HOOKS].bare = true;
+	}
+	return answers;
+}
+
+static int
+ask_programs(struct nl *s, struct nl_hooked *links, unsigned n)
+{
+	struct {
+		struct nlmsghdr h;
+		struct tcmsg m;
+	} ask[ASK_LINKS * HOOKS];
+	char bytes[NL_ANSWER_BYTES] A_UNINIT __attribute__((aligned(8)));
+	uint32_t first = s->seq;
+	unsigned left = n * HOOKS;
+
+	for (unsigned i = 0; i < left; i++) {
+		ask[i].h = (struct nlmsghdr){sizeof(ask[i]), RTM_GETTFILTER, NLM_F_REQUEST,
+					     s->seq++, 0};
+		ask[i].m = nl_program_place(links[i / HOOKS].index,
+					    i % HOOKS ? NL_HOOK_OUT : NL_HOOK_IN);
+	}
+	if (send(s->fd, ask, left * sizeof(ask[0]), 0) < 0)
+		return -errno;
+	while (left > 0) {
+		ssize_t got = recv(s->fd, bytes, sizeof(bytes), 0);
+
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		if (got > 0)
+			left -= read_programs(bytes, (int)got, first, links, n);
+	}
+	return 0;
 }
 
 int
-nl_hooked(struct nl *s, nl_index_fn *fn, void *user, struct err *e)
+nl_find_bare(struct nl *s, struct nl_hooked *links, size_t n, struct err *e)
 {
-	struct hook_walk walk = {fn, user};
-	bool again = true;
 	int r = 0;
 
-	for (unsigned i = 0; r == 0 && again && i < DUMP_RESTARTS; i++)
-		r = nl_dump(s, RTM_GETQDISC, AF_UNSPEC, on_qdisc, &walk, &again);
-	return r < 0 ? err_set(e, r, "list of hooks: %s", strerror(-r)) : 0;
+	for (size_t i = 0; i < n; i++)
+		links[i].bare = false;
+	for (size_t at = 0; r == 0 && at < n; at += ASK_LINKS)
+		r = ask_programs(s, links + at,
+				 n - at < ASK_LINKS ? (unsigned)(n - at) : ASK_LINKS);
+	return r < 0 ? err_set(e, r, "programs at links: %s", strerror(-r)) : 0;
 }
 
-int
-nl_hooked_begin(struct nl *s)
-{
-	return ask_all(s, RTM_GETQDISC, AF_UNSPEC);
-}
-
-int
-nl_hooked_more(struct nl *s, nl_index_fn *fn, void *user)
-{
-	struct hook_walk walk = {fn, user};
-	bool again;
-
-	return read_some(s, on_qdisc, &walk, &again);
-}
+/* -- others -- */
 
 static void
 on_neighbour(void *user, const struct nlmsghdr *h)

@@ -212,12 +212,21 @@ check('looks and connections outlive decnet-netd, and the clock goes on', async 
 check('what somebody else takes off is put on again', async () => {
   const ip = await address('bench');
   const { port } = fabric.nics().find((n) => n.ip === ip);
-  const filters = () => fabric.enter('fabric', 'tc', 'filter', 'show', 'dev', port, 'ingress');
-  assert.match(filters(), /decnet_out/);
-  fabric.enter('fabric', 'tc', 'qdisc', 'del', 'dev', port, 'clsact');
-  assert.equal(filters(), '');
-  await applied('add_lan', { name: 'any' });
-  await eventually('the program is back', () => /decnet_out/.test(filters()), 40000);
+  const tc = (...words) => fabric.enter('fabric', 'tc', ...words);
+  const filters = (way) => tc('filter', 'show', 'dev', port, way);
+  const whole = () => /decnet_out/.test(filters('ingress')) && /decnet_in/.test(filters('egress'));
+  assert.ok(whole());
+  let n = 0;
+  for (const [what, way] of [
+    [['qdisc', 'del', 'dev', port, 'clsact'], 'ingress'],
+    [['filter', 'del', 'dev', port, 'ingress'], 'ingress'],
+    [['filter', 'del', 'dev', port, 'egress'], 'egress'],
+  ]) {
+    tc(...what);
+    assert.equal(filters(way), '');
+    await applied('add_lan', { name: `any-${n++}` });
+    await eventually(`the programs are back after ${what.join(' ')}`, whole, 40000);
+  }
   await agrees(ip, kinds.bench);
 });
 
