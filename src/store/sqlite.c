@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The SQLite driver. The only file that includes <sqlite3.h>. */
+/* The SQLite driver. Only this file and sqlite_wal.c include <sqlite3.h>. */
 #include <sqlite3.h>
 
 #include <errno.h>
@@ -11,12 +11,10 @@
 #include <time.h>
 
 #include "store/driver.h"
+#include "store/sqlite_wal.h"
 
 /* Writers of all processes take turns within this time, or the caller is told -EBUSY. */
 #define BUSY_TIMEOUT_MS 10000
-/* A page that many transactions change is copied into the database once for this many in the log.
- */
-#define WAL_PAGES	"4096"
 
 struct sqlite_stmt {
 	struct db_stmt base;
@@ -40,6 +38,7 @@ static const char *const words[WORD_COUNT] = {
 struct sqlite_db {
 	struct db base;
 	sqlite3 *conn;
+	struct sqlite_wal *wal; /* NULL: it only reads */
 	struct sqlite_stmt stmts[Q_COUNT];
 	sqlite3_stmt *words[WORD_COUNT]; /* each prepared when it is first said */
 };
@@ -138,8 +137,7 @@ sqlite_connect(const char *url, enum db_access access, struct db **ret_db, struc
 	r = sqlite_run(&db->base,
 		       access == DB_READ_ONLY
 			       ? "PRAGMA query_only = ON"
-			       : "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-				 "PRAGMA wal_autocheckpoint = " WAL_PAGES,
+			       : "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL",
 		       e);
 	if (r == 0)
 		r = sqlite_run(&db->base,
@@ -147,6 +145,8 @@ sqlite_connect(const char *url, enum db_access access, struct db **ret_db, struc
 			       "temp_store = MEMORY;"
 			       "PRAGMA cache_size = -4096",
 			       e);
+	if (r == 0 && access != DB_READ_ONLY && sqlite_wal_new(db->conn, &db->wal) < 0)
+		r = err_set(e, -ENOMEM, "out of memory");
 	if (r < 0) {
 		(void)sqlite3_close(db->conn);
 		free(db);
@@ -165,6 +165,7 @@ sqlite_close(struct db *base)
 		(void)sqlite3_finalize(db->stmts[q].st);
 	for (unsigned w = 0; w < WORD_COUNT; w++)
 		(void)sqlite3_finalize(db->words[w]);
+	sqlite_wal_free(db->wal);
 	(void)sqlite3_close(db->conn);
 	free(db);
 }

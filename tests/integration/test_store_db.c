@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -258,6 +259,67 @@ writers_of_many_processes_keep_one_order(void **state)
 		assert_int_equal(status, 0);
 }
 
+/* -- the log of committed pages -- */
+
+#define PAYLOAD_BYTES ((size_t)256 * 1024)
+#define PAGE_BYTES    4120 /* in the log */
+
+static void
+append_much(struct db *db, const char *text)
+{
+	json_t *payload = json_pack("{s:s}", "k", text);
+	struct journal_rows rows = {0};
+	struct err e = {0};
+
+	if (db_begin_write(db, &e) < 0 ||
+	    journal_append(db, "identity.formed", NULL, 1000, payload, NULL, &e) < 0 ||
+	    db_commit(db, &e) < 0)
+		fail_msg("%s", err_text(&e));
+	json_decref(payload);
+	journal_take(db, &rows);
+	journal_rows_fini(&rows);
+}
+
+static off_t
+size_of(const struct world *w, const char *suffix)
+{
+	char path[128];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "%s%s", w->at.url + strlen("sqlite:"), suffix);
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_size;
+}
+
+/* More than the log may hold, by one who never pauses; a reader who stays keeps what he sees
+ * and stops nobody. */
+static void
+the_log_stays_within_its_bound(void **state)
+{
+	struct world *w = *state;
+	char *text = malloc(PAYLOAD_BYTES + 1);
+	int commits = LIMIT_WAL_PAGES_MAX / (int)(PAYLOAD_BYTES / 4096) * 5 / 4;
+	int64_t head = -1;
+
+	assert_non_null(text);
+	memset(text, 'x', PAYLOAD_BYTES);
+	text[PAYLOAD_BYTES] = '\0';
+	for (int i = 0; i < commits; i++)
+		append_much(w->a, text);
+	assert_true(size_of(w, "-wal") <
+		    (off_t)(LIMIT_WAL_PAGES_MAX + LIMIT_WAL_PAGES) * PAGE_BYTES);
+	assert_true(size_of(w, "") > (off_t)PAYLOAD_BYTES * commits / 2);
+	assert_int_equal(db_begin_read(w->b, NULL), 0);
+	for (int i = 0; i < commits / 8; i++)
+		append_much(w->a, text);
+	assert_int_equal(journal_head(w->b, &head, NULL), 0);
+	assert_int_equal(head, commits);
+	db_rollback(w->b);
+	assert_int_equal(journal_head(w->b, &head, NULL), 0);
+	assert_int_equal(head, commits + commits / 8);
+	free(text);
+}
+
 int
 main(void)
 {
@@ -272,6 +334,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(the_oldest_reasons_of_the_engine_leave, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(trimming_raises_the_floor, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_log_stays_within_its_bound, setup, teardown),
 		cmocka_unit_test_setup_teardown(writers_of_many_processes_keep_one_order, setup,
 						teardown),
 	};
