@@ -8,8 +8,9 @@ import hashlib
 import random
 import uuid
 
-KINDS = ("crowd", "swarm", "travellers", "lists", "partners", "one_tool", "kits", "new_tools", "toolbox",
-         "chameleon", "patient", "liars", "mixture")
+# The last but one and the one before are made to be cut, and no part of the mixture.
+KINDS = ("crowd", "swarm", "travellers", "lists", "partners", "one_tool", "kits", "new_tools", "patient", "liars",
+         "toolbox", "chameleon", "mixture")
 BANNERS = ["SSH-2.0-" + x for x in ("Go", "libssh2_1.9", "paramiko_3.1", "OpenSSH_9.0", "PuTTY", "JSCH", "AsyncSSH", "ZGrab")]
 COMMON = [(u, p) for u in ("root", "admin", "pi", "user") for p in ("root", "admin", "1234", "", "toor", "pass", "qwerty")]
 EVERYBODYS = ["uname -a", "id", "whoami", "cat /proc/cpuinfo", "ls -la", "free -m", "nproc", "history -c"]
@@ -200,7 +201,7 @@ class Maker:
         self.add(payloads=[tag("load", a)], c2=[f"{tag('c2', b)[:8]}.example:443"])
 
     def mixture(self):
-        getattr(self, self.dice.choice(KINDS[:-1] + ("crowd", "crowd", "swarm")))()
+        getattr(self, self.dice.choice(KINDS[:-3] + ("crowd", "crowd", "swarm")))()
 
     def made(self):
         while len(self.rows) < self.size:
