@@ -371,7 +371,7 @@ h_worker_start_all(struct api_ctx *cx, const struct api_req *req, struct api_res
 	json_t *started = json_array(), *running = json_array(), *failed = json_array();
 	const char *reason = NULL;
 	struct beats *b;
-	int r;
+	int r = 0;
 
 	api_check_body(req, res, NULL, 0);
 	b = api_bad(res) ? NULL : read_beats(cx, &r);

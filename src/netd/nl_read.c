@@ -183,7 +183,7 @@ ask_programs(struct nl *s, struct nl_hooked *links, unsigned n)
 	struct {
 		struct nlmsghdr h;
 		struct tcmsg m;
-	} ask[ASK_LINKS * HOOKS];
+	} ask[ASK_LINKS * HOOKS] = {0};
 	char bytes[NL_ANSWER_BYTES] A_UNINIT __attribute__((aligned(8)));
 	uint32_t first = s->seq;
 	unsigned left = n * HOOKS;
