@@ -421,11 +421,19 @@ uint32_t
 identity_engine_nearest(const struct identity_engine *e, uint32_t row)
 {
 	const struct row *r = &e->rows[row];
+	uint32_t final = anchor_final(e, r->literal), near = NONE;
+	uint16_t best = 0;
 
-	for (uint32_t i = 0; i < r->nhalves; i++)
-		if (r->halves[i].score == r->best)
-			return r->halves[i].other;
-	return NONE;
+	for (uint32_t i = 0; i < r->nhalves; i++) {
+		const struct half *h = &r->halves[i];
+
+		if ((near == NONE || h->score > best) &&
+		    anchor_final(e, e->rows[h->other].literal) == final) {
+			near = h->other;
+			best = h->score;
+		}
+	}
+	return near;
 }
 
 void

@@ -161,7 +161,8 @@ uint32_t identity_engine_anchor(const struct identity_engine *e, uint32_t identi
 /* The identity that the row carries; the final winner of an identity. */
 uint32_t identity_engine_row_of(const struct identity_engine *e, uint32_t row);
 uint32_t identity_engine_final(const struct identity_engine *e, uint32_t identity);
-/* The strongest row linked to this one, whatever became of the link; IDENTITY_NONE: none. */
+/* Of the rows in the same final identity that are linked to this one, the strongest; IDENTITY_NONE:
+ * none. After a drain, of a row that has an identity. */
 uint32_t identity_engine_nearest(const struct identity_engine *e, uint32_t row);
 /* Why two rows are, or are not, the same hands; strongest term first. */
 void identity_engine_explain(struct identity_engine *e, uint32_t a, uint32_t b,

@@ -188,7 +188,7 @@ append(struct writing *w, struct er_decision *d, double bits, struct err *e)
 }
 
 /* A row came to an identity: because of a pair that was named for it, or the
- * one that it is linked to most. */
+ * one in that identity that it is linked to most. */
 static int
 write_row(struct writing *w, const struct identity_change *c, struct err *e)
 {
@@ -211,12 +211,8 @@ write_row(struct writing *w, const struct identity_change *c, struct err *e)
 	if (p) {
 		near = p->a == c->row ? p->b : p->a;
 		bits = p->bits;
-	} else if (near != IDENTITY_NONE &&
-		   identity_engine_final(w->engine, identity_engine_row_of(w->engine, near)) ==
-			   final) {
+	} else if (near != IDENTITY_NONE) {
 		bits = say(w->engine, c->row, near, &t);
-	} else {
-		near = IDENTITY_NONE;
 	}
 	if (near != IDENTITY_NONE) {
 		id_uuid_text(identity_engine_row_id(w->engine, near), via);
