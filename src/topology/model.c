@@ -100,12 +100,25 @@ topo_free(struct topo *t)
 	free(t);
 }
 
+/* Every array has room for the next power of two, so its room follows from its number. */
+static size_t
+room_for(size_t n)
+{
+	size_t room = 1;
+
+	while (room < n)
+		room *= 2;
+	return room;
+}
+
 /* One zeroed element more; NULL without memory, and the array is as it was. */
 static void *
 grow(void **array, size_t *n, size_t size)
 {
-	char *p = realloc(*array, (*n + 1) * size);
+	char *p = *array;
 
+	if (*n == 0 || room_for(*n) == *n)
+		p = realloc(p, room_for(*n + 1) * size);
 	if (!p)
 		return NULL;
 	*array = p;
@@ -166,9 +179,9 @@ topo_copy(const struct topo *src)
 		return NULL;
 	*t = *src;
 	t->nlans = t->ndeckies = t->nedges = 0;
-	t->lans = calloc(src->nlans + 1, sizeof(*t->lans));
-	t->edges = calloc(src->nedges + 1, sizeof(*t->edges));
-	t->deckies = calloc(src->ndeckies + 1, sizeof(*t->deckies));
+	t->lans = calloc(room_for(src->nlans), sizeof(*t->lans));
+	t->edges = calloc(room_for(src->nedges), sizeof(*t->edges));
+	t->deckies = calloc(room_for(src->ndeckies), sizeof(*t->deckies));
 	if (!t->lans || !t->edges || !t->deckies)
 		r = -ENOMEM;
 	for (size_t i = 0; r == 0 && i < src->ndeckies; i++)
