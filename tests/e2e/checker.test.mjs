@@ -91,7 +91,7 @@ class Watcher {
       return;
     }
     this.lives++;
-    if (!this.fold && this.last === 0) await this.#startFold();
+    if (!this.fold) await this.#startFold();
     const until = Date.now() + 100 + this.rng.below(2500);
     while (!this.viewer.ended && (Date.now() < until || this.world.settling) && !this.world.over) {
       await pause(20 + this.rng.below(80));
@@ -108,11 +108,11 @@ class Watcher {
   /** REST after the snapshot: its watermark is at or above it. */
   async #startFold() {
     try {
-      await this.viewer.event('snapshot');
+      if (this.last === 0) await this.viewer.event('snapshot');
       this.fold = await this.stream.begin(this.world.api);
     } catch (e) {
       if (e instanceof assert.AssertionError) throw e;
-      // Cut or killed before it: this history goes without.
+      // Cut or killed before it: the next life tries again.
     }
   }
 

@@ -131,9 +131,10 @@ check(`${3 * OPS} random mutations on three topologies, every process killed at 
   assert.deepEqual(fabric.spaces(), []);
   assert.deepEqual(fabric.links(), []);
   assert.equal(fabric.enter('fabric', 'ss', '-Haltun').trim(), '');
-  // A socket or a namespace that nobody wants any more would be held by one of these.
+  // A socket or a namespace that nobody wants any more would be held by one of these. SQLite keeps the descriptor of a connection that
+  // was closed beside others, for the next one: as many as there are connections.
   await eventually('no descriptor is left', () => {
-    assert.deepEqual(Object.entries(held()).filter(([p, n]) => n > before[p] + 2), []);
+    assert.deepEqual(Object.entries(held()).filter(([p, n]) => n > before[p] + 6), []);
     return true;
   });
 });
@@ -170,7 +171,7 @@ check(`a decky comes and goes ${CYCLES} times: neither a process nor the kernel 
     to = measure();
     tell(`after ${(part * CYCLES) / 5}`, to);
   }
-  await eventually('descriptors are as before', () => PROCESSES.every((p) => descriptors(suite.pid(p)) <= from[p].fds + 2), 30000);
+  await eventually('descriptors are as before', () => PROCESSES.every((p) => descriptors(suite.pid(p)) <= from[p].fds + 6), 30000);
   for (const p of PROCESSES)
     if (!sanitized(suite.pid(p))) {
       assert.ok(to[p].rss < from[p].rss + 16, `${p} grew from ${from[p].rss} to ${to[p].rss} MiB`);
