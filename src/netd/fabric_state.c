@@ -417,7 +417,6 @@ fabric_hang_programs(struct fabric *f, struct err *e)
 bool
 fabric_prepare(struct fabric *f)
 {
-	fabric_flush(f);
 	return space_fill(&f->space);
 }
 

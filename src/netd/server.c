@@ -22,6 +22,8 @@
 #define SETTLE_MAX_MS 5000
 /* Quiet for so long, the stock of namespaces is filled. */
 #define QUIET_MS      20
+/* And so long, links that are cut off already are deleted: who comes just then waits for it. */
+#define IDLE_MS	      500
 /* Lists that wait for the one that is under way. */
 #define LISTS_MAX     4
 
@@ -45,7 +47,7 @@ struct server {
 	struct answer *out; /* what the socket has no room for */
 	size_t out_at, out_n, out_cap;
 	struct list waiting;
-	struct loop_timer settle, quiet, list;
+	struct loop_timer settle, quiet, idle, list;
 	uint64_t lists[LISTS_MAX]; /* numbers of the requests; the first one is under way */
 	unsigned nlists;
 };
@@ -158,6 +160,14 @@ on_settle(struct loop_timer *t)
 	if (!list_empty(&s->waiting) &&
 	    loop_timer_set(s->loop, &s->settle, SETTLE_MS, on_settle, s) < 0)
 		log_plain(LV_ERR, "netd.memory");
+}
+
+static void
+on_idle(struct loop_timer *t)
+{
+	struct server *s = t->user;
+
+	fabric_flush(s->fabric);
 }
 
 static void
@@ -333,7 +343,8 @@ on_io(struct loop_io *io, uint32_t events)
 		else
 			handle(s, &q);
 	}
-	if (loop_timer_set(s->loop, &s->quiet, QUIET_MS, on_quiet, s) < 0)
+	if (loop_timer_set(s->loop, &s->quiet, QUIET_MS, on_quiet, s) < 0 ||
+	    loop_timer_set(s->loop, &s->idle, IDLE_MS, on_idle, s) < 0)
 		log_plain(LV_ERR, "netd.memory");
 }
 
@@ -377,6 +388,7 @@ server_free(struct server *s)
 		free(CONTAINER_OF(at, struct waiting, link));
 	loop_timer_clear(&s->settle);
 	loop_timer_clear(&s->quiet);
+	loop_timer_clear(&s->idle);
 	loop_timer_clear(&s->list);
 	loop_io_clear(&s->io);
 	(void)close(s->fd);
