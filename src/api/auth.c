@@ -175,44 +175,30 @@ out:
 	return a;
 }
 
-/* The next part of a token, in base64url; where it ends. */
-static size_t
-put_part(char token[AUTH_TOKEN_MAX], size_t at, const void *bytes, size_t n)
-{
-	if (at > 0)
-		token[at++] = '.';
-	(void)sodium_bin2base64(token + at, AUTH_TOKEN_MAX - at, bytes, n,
-				sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-	return at + strlen(token + at);
-}
-
-/* Not by the library: it prints `iat` with all the digits of a double. */
 char *
 auth_token_new(struct sv secret, const struct auth_claims *claims)
 {
-	static const char head[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
 	json_t *object = json_pack("{s:s, s:s, s:f, s:I, s:s, s:s, s:s}", "uuid", claims->uuid,
 				   "jti", claims->jti, "iat", (double)claims->iat_ms / 1000, "exp",
 				   (json_int_t)(claims->exp_ms / 1000), "iss", ISSUER, "aud",
 				   AUDIENCE, "typ", TOKEN_KIND);
-	char *text = object ? json_text(object) : NULL;
-	unsigned char mac[crypto_auth_hmacsha256_BYTES];
-	crypto_auth_hmacsha256_state state;
-	char token[AUTH_TOKEN_MAX];
-	size_t n;
+	char *text = object ? json_text(object) : NULL, *encoded = NULL, *token = NULL;
+	jwt_t *jwt = NULL;
 
-	json_decref(object);
-	if (!text)
-		return NULL;
-	n = put_part(token, 0, head, strlen(head));
-	n = put_part(token, n, text, strlen(text));
-	(void)crypto_auth_hmacsha256_init(&state, (const unsigned char *)secret.p, secret.n);
-	(void)crypto_auth_hmacsha256_update(&state, (const unsigned char *)token, n);
-	(void)crypto_auth_hmacsha256_final(&state, mac);
-	n = put_part(token, n, mac, sizeof(mac));
-	sodium_memzero(&state, sizeof(state));
+	if (!text || jwt_new(&jwt) != 0)
+		goto out;
+	if (jwt_add_grants_json(jwt, text) != 0 ||
+	    jwt_set_alg(jwt, JWT_ALG_HS256, (const unsigned char *)secret.p, (int)secret.n) != 0)
+		goto out;
+	encoded = jwt_encode_str(jwt);
+	if (encoded)
+		token = sv_dup(sv_from(encoded));
+out:
+	free(encoded);
+	jwt_free(jwt);
 	free(text);
-	return sv_dup((struct sv){token, n});
+	json_decref(object);
+	return token;
 }
 
 static int
