@@ -23,10 +23,16 @@
 #define LIMIT_TELL_MS	 1000
 #define CONTROL_DATA_MAX 128 /* one IP_PKTINFO, with room */
 
+/* A flow's place among those of one decky or source. */
+struct seat {
+	struct list link; /* in its members: the one that was silent longest is first */
+	struct tally_entry *of;
+	struct flow *flow;
+};
+
 struct flow {
-	/* In flows.list and in those of the decky and the source: the one that was silent longest
-	 * is first. */
-	struct list link, in_decky, in_source;
+	struct list link; /* in flows.list, in the same order */
+	struct seat in_decky, in_source;
 	struct list in_bucket;	 /* flows.buckets */
 	struct list by_listener; /* listener.sessions */
 	struct flows *all;
@@ -34,7 +40,6 @@ struct flow {
 	socklen_t peer_n;
 	uint64_t heard_ms; /* loop time */
 	bool limit_told;
-	struct tally_entry *of_decky, *of_source;
 	struct visit visit;
 	max_align_t state[];
 };
@@ -91,15 +96,20 @@ find(struct flows *all, const struct listener *l, const struct arrival *a)
 /* -- the end -- */
 
 static void
+leave(struct seat *seat)
+{
+	list_unlink(&seat->link);
+	tally_give(TAKE(seat->of));
+}
+
+static void
 discard(struct flow *f)
 {
 	list_unlink(&f->link);
-	list_unlink(&f->in_decky);
-	list_unlink(&f->in_source);
+	leave(&f->in_decky);
+	leave(&f->in_source);
 	list_unlink(&f->in_bucket);
 	list_unlink(&f->by_listener);
-	tally_give(f->of_decky);
-	tally_give(f->of_source);
 	f->all->n--;
 	visit_fini(&f->visit);
 	free(f);
@@ -150,11 +160,11 @@ on_look(struct loop_timer *t)
 
 /* -- the beginning -- */
 
-/* Whether there is room now where the flow was; NULL is none. */
+/* Whether there is room now where the flow was. */
 static bool
 yields(struct flows *all, struct flow *f)
 {
-	if (!f || loop_now_ms(all->loop) - f->heard_ms < FLOW_YIELD_MS)
+	if (loop_now_ms(all->loop) - f->heard_ms < FLOW_YIELD_MS)
 		return false;
 	end(f, DECOY_CLOSE_LIMIT);
 	return true;
@@ -168,48 +178,33 @@ first_of(struct list *head)
 }
 
 static bool
-count_decky(struct flows *all, struct flow *f)
+take_seat(struct flows *all, struct tally *t, const char *name, unsigned max, struct seat *seat)
 {
-	const struct control *place = &f->visit.listener->place;
-	const char *name = place->decky_uuid[0] ? place->decky_uuid : place->decky;
-	int r = tally_take(&all->deckies, name, all->limits.per_decky, &f->of_decky);
-	struct tally_entry *full = r == -EBUSY ? tally_find(&all->deckies, name) : NULL;
+	int r = tally_take(t, name, max, &seat->of);
+	struct tally_entry *full = r == -EBUSY ? tally_find(t, name) : NULL;
 	struct list *oldest = full ? first_of(tally_members(full)) : NULL;
 
-	if (oldest && yields(all, CONTAINER_OF(oldest, struct flow, in_decky)))
-		r = tally_take(&all->deckies, name, all->limits.per_decky, &f->of_decky);
+	if (oldest && yields(all, CONTAINER_OF(oldest, struct seat, link)->flow))
+		r = tally_take(t, name, max, &seat->of);
 	if (r == 0)
-		list_append(tally_members(f->of_decky), &f->in_decky);
-	return r == 0;
-}
-
-static bool
-count_source(struct flows *all, struct flow *f)
-{
-	const char *name = f->visit.ip;
-	int r = tally_take(&all->sources, name, all->limits.per_source, &f->of_source);
-	struct tally_entry *full = r == -EBUSY ? tally_find(&all->sources, name) : NULL;
-	struct list *oldest = full ? first_of(tally_members(full)) : NULL;
-
-	if (oldest && yields(all, CONTAINER_OF(oldest, struct flow, in_source)))
-		r = tally_take(&all->sources, name, all->limits.per_source, &f->of_source);
-	if (r == 0)
-		list_append(tally_members(f->of_source), &f->in_source);
+		list_append(tally_members(seat->of), &seat->link);
 	return r == 0;
 }
 
 static bool
 admit(struct flows *all, struct flow *f)
 {
+	const struct control *place = &f->visit.listener->place;
+	const char *decky = place->decky_uuid[0] ? place->decky_uuid : place->decky;
 	struct list *oldest = first_of(&all->list);
 
 	if (all->n >= all->limits.all &&
 	    !(oldest && yields(all, CONTAINER_OF(oldest, struct flow, link))))
 		return false;
-	if (count_source(all, f) && count_decky(all, f))
+	if (take_seat(all, &all->sources, f->visit.ip, all->limits.per_source, &f->in_source) &&
+	    take_seat(all, &all->deckies, decky, all->limits.per_decky, &f->in_decky))
 		return true;
-	list_unlink(&f->in_source);
-	tally_give(TAKE(f->of_source));
+	leave(&f->in_source);
 	return false;
 }
 
@@ -239,8 +234,9 @@ begin(struct flows *all, struct listener *l, const struct arrival *a)
 	if (!f)
 		return NULL;
 	list_init(&f->link);
-	list_init(&f->in_decky);
-	list_init(&f->in_source);
+	list_init(&f->in_decky.link);
+	list_init(&f->in_source.link);
+	f->in_decky.flow = f->in_source.flow = f;
 	list_init(&f->in_bucket);
 	list_init(&f->by_listener);
 	f->all = all;
@@ -318,8 +314,8 @@ take(struct flow *f, const struct arrival *a)
 	f->heard_ms = loop_now_ms(all->loop);
 	f->visit.bytes_in += a->bytes.n;
 	put_last(&all->list, &f->link);
-	put_last(tally_members(f->of_decky), &f->in_decky);
-	put_last(tally_members(f->of_source), &f->in_source);
+	put_last(tally_members(f->in_decky.of), &f->in_decky.link);
+	put_last(tally_members(f->in_source.of), &f->in_source.link);
 	io.datagram = true;
 	buf_reset(&all->out);
 	r = svc->input(f->state, &io, a->bytes, &used);
