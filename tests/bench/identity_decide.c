@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench_store.h"
 #include "resolver/linker.h"
 #include "resolver/record.h"
 #include "store/attacker.h"
@@ -29,43 +29,6 @@ static struct db *db;
 static struct linker *linker;
 static uint64_t stream_ms = 1767225600000;
 
-static void
-must(int r, const struct err *e, const char *what)
-{
-	if (r >= 0)
-		return;
-	(void)fprintf(stderr, "%s: %s\n", what, err_text(e));
-	exit(1);
-}
-
-static uint64_t
-now_us(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-static int
-by_size(const void *x, const void *y)
-{
-	uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
-
-	return a < b ? -1 : a > b;
-}
-
-static void
-print(const char *what, uint64_t *us, size_t n)
-{
-	if (n == 0)
-		return;
-	qsort(us, n, sizeof(*us), by_size);
-	(void)printf("%-40s p50 %8.2f ms  p99 %8.2f ms  max %8.2f ms  (%zu)\n", what,
-		     (double)us[n / 2] / 1e3, (double)us[n * 99 / 100] / 1e3,
-		     (double)us[n - 1] / 1e3, n);
-}
-
 static struct identity_tx *
 begin(const char *by)
 {
@@ -73,8 +36,8 @@ begin(const char *by)
 	struct err e = {0};
 
 	stream_ms += 10;
-	must(db_begin_write(db, &e), &e, "begin");
-	must(identity_tx_new(db, stream_ms, by, &tx, &e), &e, "new");
+	bench_must(db_begin_write(db, &e), &e, "begin");
+	bench_must(identity_tx_new(db, stream_ms, by, &tx, &e), &e, "new");
 	return tx;
 }
 
@@ -84,9 +47,9 @@ commit(struct identity_tx *tx)
 	struct journal_rows rows = {0};
 	struct err e = {0};
 
-	must(identity_tx_finish(tx, &e), &e, "finish");
+	bench_must(identity_tx_finish(tx, &e), &e, "finish");
 	identity_tx_free(tx);
-	must(db_commit(db, &e), &e, "commit");
+	bench_must(db_commit(db, &e), &e, "commit");
 	journal_take(db, &rows);
 	journal_rows_fini(&rows);
 }
@@ -100,11 +63,11 @@ observe(struct identity_tx *tx, const char *ip, const struct identity_features *
 	struct attacker a = {.is_new = false};
 	struct err e = {0};
 
-	must(attacker_open(db, ip, &a, &e), &e, "attacker");
-	must(attacker_note(&a, &at, true), &e, "note");
-	must(attacker_save(db, &a, &at, "connect", &e), &e, "save");
-	must(identity_tx_observed(tx, &a, &e), &e, "observed");
-	must(linker_put(linker, db, a.uuid, linker_hash(linker, a.uuid), f, &e), &e, "put");
+	bench_must(attacker_open(db, ip, &a, &e), &e, "attacker");
+	bench_must(attacker_note(&a, &at, true), &e, "note");
+	bench_must(attacker_save(db, &a, &at, "connect", &e), &e, "save");
+	bench_must(identity_tx_observed(tx, &a, &e), &e, "observed");
+	bench_must(linker_put(linker, db, a.uuid, linker_hash(linker, a.uuid), f, &e), &e, "put");
 	attacker_fini(&a);
 }
 
@@ -116,16 +79,16 @@ fill(const char *path)
 	struct err e = {0};
 	struct record r;
 	char *line = NULL, ip[ATTACKER_IP_SIZE];
-	uint64_t at = now_us();
+	uint64_t at = bench_now_us();
 	size_t cap = 0;
 	uint32_t n = 0;
 	FILE *in = fopen(path, "re");
 	ssize_t got;
 
-	must(in ? 0 : -1, &e, path);
-	must(linker_open(linker, db, tx, &e), &e, "open");
+	bench_must(in ? 0 : -1, &e, path);
+	bench_must(linker_open(linker, db, tx, &e), &e, "open");
 	while ((got = getline(&line, &cap, in)) > 0) {
-		must(record_parse((struct sv){line, (size_t)got}, &r, &e), &e, path);
+		bench_must(record_parse((struct sv){line, (size_t)got}, &r, &e), &e, path);
 		record_features(&r, &secret, &f);
 		(void)snprintf(ip, sizeof(ip), "10.%u.%u.%u", n >> 16, n >> 8 & 255, n & 255);
 		n++;
@@ -135,9 +98,10 @@ fill(const char *path)
 	}
 	free(line);
 	(void)fclose(in);
-	must(linker_settle(linker, db, tx, stream_ms, &e), &e, "settle");
+	bench_must(linker_settle(linker, db, tx, stream_ms, &e), &e, "settle");
 	commit(tx);
-	(void)printf("%" PRIu32 " observations in %.1f s\n", n, (double)(now_us() - at) / 1e6);
+	(void)printf("%" PRIu32 " observations in %.1f s\n", n,
+		     (double)(bench_now_us() - at) / 1e6);
 }
 
 /* One visitor that nobody knows, as the resolver stores it; microseconds. */
@@ -145,20 +109,20 @@ static uint64_t
 visit(void)
 {
 	static unsigned visits;
-	uint64_t at = now_us();
+	uint64_t at = bench_now_us();
 	struct identity_tx *tx = begin("engine");
 	struct identity_features f;
 	struct err e = {0};
 	char ip[ATTACKER_IP_SIZE];
 
-	must(linker_open(linker, db, tx, &e), &e, "open");
+	bench_must(linker_open(linker, db, tx, &e), &e, "open");
 	identity_features_init(&f);
 	(void)snprintf(ip, sizeof(ip), "2001:db8::%x:%x", visits >> 16, visits & 0xffff);
 	visits++;
 	observe(tx, ip, &f);
-	must(linker_settle(linker, db, tx, stream_ms, &e), &e, "settle");
+	bench_must(linker_settle(linker, db, tx, stream_ms, &e), &e, "settle");
 	commit(tx);
-	return now_us() - at;
+	return bench_now_us() - at;
 }
 
 /* The final identity of a row, and how many observations it has. */
@@ -171,7 +135,7 @@ family(uint32_t row, char uuid[ID_UUID_SIZE], json_t **ret_list)
 
 	id_uuid_text(identity_engine_row_id(linker_engine(linker), row), text);
 	linker_identity(linker, text, uuid);
-	must(identity_observations(db, uuid, MOVED_MAX, 0, ret_list, &total, &e), &e, "list");
+	bench_must(identity_observations(db, uuid, MOVED_MAX, 0, ret_list, &total, &e), &e, "list");
 	return (size_t)total;
 }
 
@@ -184,20 +148,20 @@ split_and_merge(const char *identity, json_t *list, size_t total, uint64_t took[
 	struct identity_tx *tx;
 	struct err e = {0};
 	size_t n = 0, bad;
-	uint64_t at = now_us();
+	uint64_t at = bench_now_us();
 
 	for (; n < MOVED_MAX && n < total / 2; n++)
 		moved[n] = json_string_value(json_object_get(json_array_get(list, n), "uuid"));
 	tx = begin("analyst");
-	must(identity_tx_split(tx, identity, moved, n, fresh, &bad, &e), &e, "split");
+	bench_must(identity_tx_split(tx, identity, moved, n, fresh, &bad, &e), &e, "split");
 	commit(tx);
-	took[0] = now_us() - at;
+	took[0] = bench_now_us() - at;
 	took[1] = visit();
-	at = now_us();
+	at = bench_now_us();
 	tx = begin("analyst");
-	must(identity_tx_join(tx, identity, fresh, &e), &e, "join");
+	bench_must(identity_tx_join(tx, identity, fresh, &e), &e, "join");
 	commit(tx);
-	took[2] = now_us() - at;
+	took[2] = bench_now_us() - at;
 	took[3] = visit();
 }
 
@@ -235,12 +199,12 @@ decisions(size_t n, size_t rows)
 	(void)printf("identities of %.0f observations on average:\n",
 		     (double)observations / (double)(k ? k : 1));
 	for (unsigned i = 0; i < 4; i++)
-		print(names[i], us[i], k);
+		bench_print_us(names[i], us[i], k);
 	most = family(of_largest, largest, &list);
 	split_and_merge(largest, list, most, worst);
 	(void)printf("the largest one met, of %zu observations:\n", most);
 	for (unsigned i = 0; i < 4; i++) {
-		print(names[i], &worst[i], 1);
+		bench_print_us(names[i], &worst[i], 1);
 		free(us[i]);
 	}
 	json_decref(list);
@@ -257,11 +221,11 @@ main(int argc, char **argv)
 
 	if (argc < 3 || linker_new(&secret, &linker) < 0)
 		return 2;
-	must(db_migrate(argv[1], &e), &e, argv[1]);
-	must(db_open(argv[1], DB_READ_WRITE, &db, &e), &e, argv[1]);
+	bench_must(db_migrate(argv[1], &e), &e, argv[1]);
+	bench_must(db_open(argv[1], DB_READ_WRITE, &db, &e), &e, argv[1]);
 	db_cache(db, LIMIT_RESOLVER_CACHE_KIB);
 	tx = begin("engine");
-	must(linker_open(linker, db, tx, &e), &e, "open");
+	bench_must(linker_open(linker, db, tx, &e), &e, "open");
 	identity_tx_free(tx);
 	db_rollback(db);
 	if (identity_engine_rows(linker_engine(linker)) == 0)
@@ -275,8 +239,8 @@ main(int argc, char **argv)
 		linker_forget(linker);
 		anew[i] = visit();
 	}
-	print("a batch without a decision", alone, ANEW + 1);
-	print("a batch with an engine that is built", anew, ANEW);
+	bench_print_us("a batch without a decision", alone, ANEW + 1);
+	bench_print_us("a batch with an engine that is built", anew, ANEW);
 	linker_free(linker);
 	db_close(db);
 	return 0;

@@ -9,8 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench.h"
+#include "bench_store.h"
 #include "resolver/linker.h"
 #include "store/attacker.h"
 #include "store/identity_tx.h"
@@ -26,41 +27,6 @@ static struct db *db;
 static struct linker *linker;
 static uint64_t stream_ms = 1780000000000;
 
-static void
-must(int r, const struct err *e, const char *what)
-{
-	if (r >= 0)
-		return;
-	(void)fprintf(stderr, "%s: %s\n", what, err_text(e));
-	exit(1);
-}
-
-static uint64_t
-now_us(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-static int
-by_size(const void *x, const void *y)
-{
-	uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
-
-	return a < b ? -1 : a > b;
-}
-
-static void
-print(const char *what, uint64_t *us, size_t n)
-{
-	qsort(us, n, sizeof(*us), by_size);
-	(void)printf("%-44s p50 %7.2f ms  p99 %7.2f ms  max %7.2f ms  (%zu)\n", what,
-		     (double)us[n / 2] / 1e3, (double)us[n * 99 / 100] / 1e3,
-		     (double)us[n - 1] / 1e3, n);
-}
-
 /* What address `i` shows: the tools and the server of hands number `who`. */
 static void
 observe(struct identity_tx *tx, uint32_t i, uint32_t who, struct err *e)
@@ -75,25 +41,28 @@ observe(struct identity_tx *tx, uint32_t i, uint32_t who, struct err *e)
 	(void)snprintf(hassh, sizeof(hassh), "%032" PRIx32, who * 2654435761U);
 	(void)snprintf(c2, sizeof(c2), "c2-%" PRIu32 ".example:443", who);
 	stream_ms += 10;
-	must(attacker_open(db, ip, &a, e), e, "attacker");
-	must(attacker_note(&a, &at, true), e, "note");
-	must(attacker_signal_add(db, &a, &at, IDENTITY_SIGNAL_SSH_HASSH, hassh, e), e, "signal");
-	must(attacker_signal_add(db, &a, &at, IDENTITY_SIGNAL_C2_ENDPOINT, c2, e), e, "signal");
-	must(attacker_save(db, &a, &at, "connect", e), e, "save");
+	bench_must(attacker_open(db, ip, &a, e), e, "attacker");
+	bench_must(attacker_note(&a, &at, true), e, "note");
+	bench_must(attacker_signal_add(db, &a, &at, IDENTITY_SIGNAL_SSH_HASSH, hassh, e), e,
+		   "signal");
+	bench_must(attacker_signal_add(db, &a, &at, IDENTITY_SIGNAL_C2_ENDPOINT, c2, e), e,
+		   "signal");
+	bench_must(attacker_save(db, &a, &at, "connect", e), e, "save");
 	if (tx) {
-		must(identity_tx_observed(tx, &a, e), e, "observed");
+		bench_must(identity_tx_observed(tx, &a, e), e, "observed");
 		linker_identity(linker, a.uuid, identity);
 		if (identity[0]) {
-			must(identity_tx_touch(tx, identity, a.first_seen, a.last_seen, e), e,
-			     "touch");
-			must(identity_tx_signals(tx, identity, a.uuid, e), e, "signals");
+			bench_must(identity_tx_touch(tx, identity, a.first_seen, a.last_seen, e), e,
+				   "touch");
+			bench_must(identity_tx_signals(tx, identity, a.uuid, e), e, "signals");
 		}
 		identity_features_init(&f);
 		identity_features_stack(&f, linker_secret(linker), SV(""), sv_from(hassh), SV(""));
 		identity_features_c2(&f, linker_secret(linker), sv_from(c2));
 		identity_features_credential(&f, linker_secret(linker), sv_from(hassh),
 					     sv_from(c2));
-		must(linker_put(linker, db, a.uuid, linker_hash(linker, a.uuid), &f, e), e, "put");
+		bench_must(linker_put(linker, db, a.uuid, linker_hash(linker, a.uuid), &f, e), e,
+			   "put");
 	}
 	attacker_fini(&a);
 }
@@ -117,19 +86,19 @@ store(const struct job *jobs, size_t n, bool identities)
 	struct identity_tx *tx = NULL;
 	struct err e = {0};
 
-	must(db_begin_write(db, &e), &e, "begin");
+	bench_must(db_begin_write(db, &e), &e, "begin");
 	if (identities) {
-		must(identity_tx_new(db, stream_ms, "engine", &tx, &e), &e, "new");
-		must(linker_open(linker, db, tx, &e), &e, "open");
+		bench_must(identity_tx_new(db, stream_ms, "engine", &tx, &e), &e, "new");
+		bench_must(linker_open(linker, db, tx, &e), &e, "open");
 	}
 	for (size_t i = 0; i < n; i++)
 		observe(tx, jobs[i].address, jobs[i].who, &e);
 	if (identities) {
-		must(linker_settle(linker, db, tx, stream_ms, &e), &e, "settle");
-		must(identity_tx_finish(tx, &e), &e, "finish");
+		bench_must(linker_settle(linker, db, tx, stream_ms, &e), &e, "settle");
+		bench_must(identity_tx_finish(tx, &e), &e, "finish");
 	}
 	identity_tx_free(tx);
-	must(db_commit(db, &e), &e, "commit");
+	bench_must(db_commit(db, &e), &e, "commit");
 	journal_take(db, &rows);
 	journal_rows_fini(&rows);
 }
@@ -140,32 +109,30 @@ static void
 steady(const char *what, uint32_t first, unsigned seconds, bool identities)
 {
 	size_t n = (size_t)RATE * seconds, done = 0;
-	uint64_t *us = calloc(n, sizeof(*us)), start = now_us() + 10000;
+	uint64_t *us = calloc(n, sizeof(*us)), start = bench_now_us() + 10000;
 	struct job jobs[BATCH];
 
 	while (us && done < n) {
-		uint64_t due = start + done * (1000000 / RATE), now = now_us(),
+		uint64_t due = start + done * (1000000 / RATE), now = bench_now_us(),
 			 go = due + GATHER_US;
 		size_t k = 0;
 
 		if (go > now) {
-			struct timespec pause = {.tv_nsec = (long)(go - now) * 1000};
-
-			(void)nanosleep(&pause, NULL);
-			now = now_us();
+			bench_sleep_until(go * 1000);
+			now = bench_now_us();
 		}
 		for (; k < BATCH && done + k < n && start + (done + k) * (1000000 / RATE) <= now;
 		     k++)
 			jobs[k] = (struct job){first + (uint32_t)(done + k),
 					       1000 + (uint32_t)(done + k) * 7919 % HANDS};
 		store(jobs, k, identities);
-		now = now_us();
+		now = bench_now_us();
 		for (size_t i = 0; i < k; i++)
 			us[done + i] = now - (start + (done + i) * (1000000 / RATE));
 		done += k;
 	}
 	if (us)
-		print(what, us, n);
+		bench_print_us(what, us, n);
 	free(us);
 }
 
@@ -182,10 +149,10 @@ main(int argc, char **argv)
 
 	if (argc < 2 || !leave || !back || !floor || linker_new(NULL, &linker) < 0)
 		return 2;
-	must(db_migrate(argv[1], &e), &e, argv[1]);
-	must(db_open(argv[1], DB_READ_WRITE, &db, &e), &e, argv[1]);
+	bench_must(db_migrate(argv[1], &e), &e, argv[1]);
+	bench_must(db_open(argv[1], DB_READ_WRITE, &db, &e), &e, argv[1]);
 	db_cache(db, LIMIT_RESOLVER_CACHE_KIB);
-	at = now_us();
+	at = bench_now_us();
 	for (uint32_t i = 0; i < rows; i += BATCH) {
 		size_t n = rows - i < BATCH ? rows - i : BATCH;
 
@@ -196,26 +163,26 @@ main(int argc, char **argv)
 		store(jobs, n, true);
 	}
 	(void)printf("%" PRIu32 " observations of the same hands in %.1f s\n", rows,
-		     (double)(now_us() - at) / 1e6);
+		     (double)(bench_now_us() - at) / 1e6);
 	for (size_t i = 0; i < changes; i++) {
 		uint32_t row = (uint32_t)((1 + i * 48271 % (rows / 3 - 1)) * 3);
 
 		jobs[0] = (struct job){row, (uint32_t)(100000 + i)};
-		at = now_us();
+		at = bench_now_us();
 		store(jobs, 1, true);
-		leave[i] = now_us() - at;
+		leave[i] = bench_now_us() - at;
 		jobs[0].who = 1;
-		at = now_us();
+		at = bench_now_us();
 		store(jobs, 1, true);
-		back[i] = now_us() - at;
+		back[i] = bench_now_us() - at;
 		jobs[0] = (struct job){(uint32_t)(0xa00000 + i), 1};
-		at = now_us();
+		at = bench_now_us();
 		store(jobs, 1, false);
-		floor[i] = now_us() - at;
+		floor[i] = bench_now_us() - at;
 	}
-	print("one of them becomes somebody else", leave, changes);
-	print("and is one of them again", back, changes);
-	print("floor: a row without identities", floor, changes);
+	bench_print_us("one of them becomes somebody else", leave, changes);
+	bench_print_us("and is one of them again", back, changes);
+	bench_print_us("floor: a row without identities", floor, changes);
 	steady("500 a second, due to committed event", 0xb00000, seconds, true);
 	steady("floor: 500 a second without identities", 0xc00000, seconds, false);
 	linker_free(linker);
